@@ -1,0 +1,303 @@
+"""Typed, versioned events: everything that ever happened to a run, and nothing else is remembered.
+
+Fields hold JSON values only. Times ``*_s`` ending in ``_at`` or named ``t`` are ``CLOCK_MONOTONIC``
+seconds of the machine that wrote them and compare only within one boot (``SessionOpened.boot_id``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+from flopwise.errors import JournalDamaged
+
+FORMAT = 1
+"""Journal format; raised when an event changes in a way that old readers would misread."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Root of all events. Subclasses register themselves by class name."""
+
+    kinds: ClassVar[dict[str, type[Event]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Event.kinds[cls.__name__] = cls
+
+
+@dataclass(frozen=True)
+class RunCreated(Event):
+    """First record of every journal.
+
+    Args:
+        format: Journal format.
+        name: Run name (its folder).
+        run_id: Random hex id; the environment marker of every process of this run.
+        study: The whole study in canonical form; resume reads only this.
+        study_hash: sha256 of the canonical form.
+        calibration_key: sha256 of what a calibration depends on.
+        source: The study file's path as given, or ``python``.
+        versions: Package name to version.
+        created: Wall time, ISO 8601.
+    """
+
+    format: int
+    name: str
+    run_id: str
+    study: dict[str, Any]
+    study_hash: str
+    calibration_key: str
+    source: str
+    versions: dict[str, str]
+    created: str
+
+
+@dataclass(frozen=True)
+class StudyRevised(Event):
+    """Between plan and run the study file changed in ways that leave the calibration valid."""
+
+    study: dict[str, Any]
+    study_hash: str
+
+
+@dataclass(frozen=True)
+class SessionOpened(Event):
+    """A coordinator took the run.
+
+    Args:
+        session: 1, 2, … within the run.
+        machine: cores, memory_bytes, host, cpu, platform, python, versions.
+        slots: One dict a slot: index, cores, threads.
+        command: How to run the same again.
+        t: Monotonic time of opening, in seconds.
+        tier: Tier that this session was asked for; empty for the study's first.
+    """
+
+    session: int
+    pid: int
+    host: str
+    boot_id: str
+    wall: str
+    machine: dict[str, Any]
+    slots: list[dict[str, Any]]
+    command: str
+    t: float
+    tier: str = ""
+
+
+@dataclass(frozen=True)
+class SessionClosed(Event):
+    """A coordinator let the run go in good order.
+
+    Args:
+        reason: planned, finished, paused, interrupted or failed.
+        detail: One line for people.
+        t: Monotonic time of closing, in seconds.
+    """
+
+    session: int
+    reason: str
+    detail: str
+    t: float
+
+
+@dataclass(frozen=True)
+class SessionLost(Event):
+    """Written by the next coordinator for one that died: until when its time is charged.
+
+    Args:
+        t: Last moment of its life that anything recorded, in its own monotonic seconds.
+        source: What recorded it: ``keeper``, ``journal``.
+    """
+
+    session: int
+    t: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Alive(Event):
+    """Heartbeat of the coordinator, so that a crash loses at most one interval of its time."""
+
+    t: float
+
+
+@dataclass(frozen=True)
+class DataPrepared(Event):
+    """The workload's data is on disk; evaluations may use this and nothing else.
+
+    Args:
+        pin: sha256 and sizes; equal at every resume.
+        seconds: How long preparing took.
+    """
+
+    pin: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TierChosen(Event):
+    """From here the run may spend on the search.
+
+    Args:
+        tier: Name of the tier.
+        plan: The plan that was shown, as printed numbers.
+    """
+
+    tier: str
+    plan: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PhaseStarted(Event):
+    """calibrate, search, choose, decide, or done.
+
+    Args:
+        phase: The phase that begins.
+        detail: What was decided for it (``choose``: candidates; ``decide``: n seeds, chosen trial).
+    """
+
+    phase: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialProposed(Event):
+    """A trial exists. ``visible`` is the number of search trials told to the searcher before."""
+
+    number: int
+    phase: str
+    config: dict[str, Any]
+    stop: dict[str, float]
+    seeds: list[int]
+    point: list[float] | None = None
+    of: int | None = None
+    visible: int = 0
+
+
+@dataclass(frozen=True)
+class AttemptStarted(Event):
+    """Intent: written and synced before the process is asked for.
+
+    Args:
+        attempt: ``AttemptId`` as text.
+        limit_s: Time-out in seconds; None for none.
+    """
+
+    attempt: str
+    seed: int
+    slot: int
+    limit_s: float | None
+    session: int
+
+
+@dataclass(frozen=True)
+class Measured(Event):
+    """Rows of a learning curve: step, elapsed_s, values."""
+
+    attempt: str
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class AttemptEnded(Event):
+    """Terminal: the attempt's outcome, values and charge.
+
+    Args:
+        attempt: ``AttemptId`` as text.
+        outcome: ``Outcome`` value.
+        metrics: Final values, finite numbers only.
+        info: Facts the worker reported (steps, tokens, flops, flags).
+        started_at: Keeper's stamp of the fork, monotonic seconds.
+        ended_at: Keeper's stamp of the end, monotonic seconds.
+        cpu_s: User and system seconds of the whole process tree; None when unknown.
+        peak_rss_bytes: Of the worker process; None when unknown.
+        device_s: Device-seconds charged.
+        price: Money charged.
+        cause: One line; empty when ok.
+        tail: Last lines of output of a failed attempt.
+        interrupted: The study ended it (signal, crash), not the workload: it is run again.
+        stamp: Where ended_at comes from: keeper, heartbeat.
+    """
+
+    attempt: str
+    outcome: str
+    metrics: dict[str, float]
+    info: dict[str, Any]
+    started_at: float
+    ended_at: float
+    device_s: float
+    price: float
+    cpu_s: float | None = None
+    peak_rss_bytes: int | None = None
+    cause: str = ""
+    tail: str = ""
+    interrupted: bool = False
+    stamp: str = "keeper"
+
+
+@dataclass(frozen=True)
+class PolicyRaised(Event):
+    """A policy steers the study.
+
+    Args:
+        policy: Its name.
+        action: ``pause``, ``stop`` (the study is settled) or ``end_search`` (go on to confirmation).
+        cause: One sentence.
+        evidence: The numbers behind it.
+    """
+
+    policy: str
+    action: str
+    cause: str
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PauseAccepted(Event):
+    """The user resumed past a pause: the policy looks only at what comes after this."""
+
+    policy: str
+
+
+@dataclass(frozen=True)
+class VerdictReached(Event):
+    """GO, NO-GO or INCONCLUSIVE.
+
+    Args:
+        verdict: One of the three.
+        winner: Trial number of the confirmed or refused candidate; None when there was none.
+        reasons: Sentences, most important first.
+        numbers: mean_improvement, lower, upper, n, baseline_mean, winner_mean, … (see stats.verdict).
+    """
+
+    verdict: str
+    winner: int | None
+    reasons: list[str]
+    numbers: dict[str, Any]
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """``{"event": name, …fields}``."""
+    return {"event": type(event).__name__, **asdict(event)}
+
+
+def from_json(data: Mapping[str, Any]) -> Event:
+    """Inverse of :func:`to_json`. Unknown fields are refused, missing ones take their defaults.
+
+    Raises:
+        JournalDamaged: On an unknown event, an unknown field, or a missing one without default.
+    """
+    content = dict(data)
+    name = content.pop("event", None)
+    kind = Event.kinds.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise JournalDamaged(f"unknown event {name!r}", fix="read this run with the flopwise version that wrote it")
+    unknown = set(content) - {f.name for f in fields(kind)}
+    if unknown:
+        raise JournalDamaged(f"event {name} has unknown fields {sorted(unknown)}")
+    try:
+        return kind(**content)
+    except TypeError as error:
+        raise JournalDamaged(f"event {name} is incomplete: {error}") from None

@@ -1,0 +1,79 @@
+"""Names that a study file may use, and the classes behind them, loaded when used.
+
+A family member is ``name -> "module:attribute"``; nothing is imported until :func:`load`, so naming
+a searcher costs no import of its library. Plugins add members through entry points in the group
+``flopwise.<family>`` (for example ``flopwise.searchers``); a built-in name wins over a plugin's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+from flopwise.errors import InputError
+
+BUILTIN: dict[str, dict[str, str]] = {
+    "searchers": {
+        "random": "flopwise.searchers.random:RandomSearch",
+        "cmaes": "flopwise.searchers.cmaes:CmaEs",
+    },
+    "executors": {
+        "local": "flopwise.executors.local:LocalExecutor",
+        "inline": "flopwise.executors.inline:InlineExecutor",
+    },
+    "policies": {
+        "crash_rate": "flopwise.policies.crash_rate:CrashRate",
+        "crash_loop": "flopwise.policies.crash_loop:CrashLoop",
+        "patience": "flopwise.policies.patience:Patience",
+    },
+    "workloads": {
+        "function": "flopwise.workloads.function.spec:SPEC",
+        "language_model": "flopwise.workloads.language_model.spec:SPEC",
+    },
+}
+
+
+def names(family: str) -> list[str]:
+    """All names of a family, built-in first."""
+    plugins = [point.name for point in entry_points(group=f"flopwise.{family}")]
+    return list(BUILTIN[family]) + [name for name in plugins if name not in BUILTIN[family]]
+
+
+def load(family: str, name: str) -> Any:
+    """The class or object behind a name.
+
+    Args:
+        family: ``searchers``, ``executors``, ``policies`` or ``workloads``.
+        name: A member's name as the study file spells it.
+
+    Raises:
+        InputError: If there is no such name; says the nearest one.
+    """
+    target = BUILTIN[family].get(name)
+    if target is not None:
+        return resolve(target)
+    for point in entry_points(group=f"flopwise.{family}"):
+        if point.name == name:
+            return point.load()
+    raise InputError(
+        f"no {name!r} among the {family}",
+        expected="one of " + ", ".join(names(family)),
+        fix=did_you_mean(name, names(family)),
+    )
+
+
+def resolve(target: str) -> Any:
+    """Import ``"module:attribute"`` and return the attribute (dots inside it are followed)."""
+    module, _, path = target.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def did_you_mean(name: str, valid: list[str]) -> str | None:
+    """``"did you mean 'x'?"`` for the nearest valid name, or None when nothing is near."""
+    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else None

@@ -1,0 +1,94 @@
+"""What a workload tells the coordinator about itself, without importing torch.
+
+Every workload folder has a ``spec.py`` with one object ``SPEC`` that follows :class:`WorkloadSpec`;
+the registry finds it by name. The code that really trains lives beside it and is named by ``entry``
+and ``prepare`` as ``module:function``, imported only in worker processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from flopwise.errors import Problem
+from flopwise.trial import Fidelity
+
+
+class WorkloadSpec(Protocol):
+    """The torch-free side of a workload.
+
+    Attributes:
+        name: Registry name.
+        config_model: Pydantic model (``extra="forbid"``) of the whole config; its defaults are the
+            documented default config. None when any mapping will do (``function``).
+        entry: ``module:function`` called as ``run(config, context)`` in the worker; returns the final
+            metrics as a mapping.
+        prepare: ``module:function`` called once per study as ``prepare(config, context)``; returns the
+            data pin (JSON mapping). None when there is no data.
+        preload: Modules the keeper imports before it forks.
+        warm: ``module:function`` the keeper calls once before it forks, or None.
+        metrics: Names of the final metrics; empty when unknown beforehand.
+        needs_stop: Whether ``evaluation.stop`` must be given.
+    """
+
+    name: str
+    config_model: Any
+    entry: str
+    prepare: str | None
+    preload: tuple[str, ...]
+    warm: str | None
+    metrics: tuple[str, ...]
+    needs_stop: bool
+
+    def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
+        """Problems that types alone do not show (divisibility, a stop that buys no step).
+
+        ``config`` is nested and has passed ``config_model``; keys in problems are dotted and start
+        with a key of the config (``model.n_head``) or with ``evaluation.stop``.
+        """
+        ...
+
+    def steps(self, config: Mapping[str, Any], stop: Fidelity) -> int | None:
+        """Optimizer steps that ``stop`` buys; None when it cannot be told beforehand."""
+        ...
+
+    def flops(self, config: Mapping[str, Any], stop: Fidelity) -> float | None:
+        """Training FLOPs of one evaluation; None when it cannot be told beforehand."""
+        ...
+
+
+class Context(Protocol):
+    """What a running attempt can see and say (the worker implements it).
+
+    Attributes:
+        seed: Seed of everything random in the attempt.
+        fidelity: How much to train.
+        folder: The attempt's own folder.
+        cache: Folder for prepared data, shared by all attempts of a machine.
+        data: Pin of the prepared data.
+        threads: Size of every thread pool.
+    """
+
+    seed: int
+    fidelity: Fidelity
+    folder: Path
+    cache: Path
+    data: Mapping[str, Any]
+    threads: int
+
+    def report(self, step: int, **values: float) -> None:
+        """A row of the learning curve; cheap, may be called every step."""
+        ...
+
+    def progress(self, text: str, done: float = 0.0, total: float = 0.0) -> None:
+        """A line for the user while something long runs."""
+        ...
+
+    def note(self, **facts: Any) -> None:
+        """Facts for summary and report (JSON values), for example ``tokens=…, flops=…``."""
+        ...
+
+    def should_stop(self) -> bool:
+        """True once the study asked this attempt to end; return soon after."""
+        ...
