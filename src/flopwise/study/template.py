@@ -1,0 +1,92 @@
+"""The study file that ``flopwise init`` writes: every section, with a word on each key."""
+
+from __future__ import annotations
+
+from flopwise import paths
+from flopwise.errors import InputError
+
+_TEMPLATE = """\
+# A flopwise study: what is searched, how, and for how much. Every key: docs/study-file.md
+# Check it with `flopwise check`, price it with `flopwise plan`, run it with `flopwise run`.
+
+name: {name}                 # the run's folder is runs/{name}
+workload: language_model     # what is trained
+
+base:                        # the baseline that must be beaten; what is left out has the workload's default
+  model: {{n_layer: 2, n_head: 2, n_embd: 64}}
+  train: {{batch_size: 8, sequence_length: 128, lr: 3e-3}}
+
+space:                       # what may vary; dotted keys of the workload's config
+  train.lr:              {{type: float, low: 3e-4, high: 3e-2, scale: log}}
+  train.weight_decay:    {{type: float, low: 0.0, high: 0.3}}
+  train.warmup_fraction: {{type: float, low: 0.0, high: 0.3}}
+  model.mlp_ratio:       {{type: float, low: 1.5, high: 5.0}}
+  # model.n_layer:       {{type: int, low: 1, high: 4}}                    # whole numbers; step: 2 for a grid
+  # model.mlp:           {{type: categorical, choices: [swiglu, relu2]}}   # for search methods that take these
+  # model.tied_head:     {{type: bool}}
+
+objective:
+  metric: val_loss           # held-out loss
+  direction: minimize
+
+evaluation:                  # one training
+  stop: {{flops: 3e11}}        # or tokens: 2M, steps: 300, seconds: 60
+  seeds: 1                   # trainings per trial; its score is their mean
+  timeout: 10m               # one training that takes longer is ended
+
+search:
+  method: cmaes              # cmaes (numbers only) or random (anything)
+  seed: 0
+  sigma: 0.3                 # cmaes: first spread, as a share of each range
+
+tiers:                       # sizes of the search; `flopwise run --tier min` picks one
+  min:    {{population: 8, generations: 2}}
+  target: {{population: 12, generations: 10}}
+  # min:  {{trials: 16}}       # for method: random
+
+limits:                      # whichever is reached first ends the search; null means none
+  evaluations: null
+  device_hours: null
+  wall_clock: 8h
+  price: null
+
+execution:
+  executor: local
+  slots: auto                # trainings at a time; auto: as many as the cores allow
+  threads: 1                 # cores of one training
+  price_per_hour: 0.0        # of the whole machine
+  grace: 60s                 # what running trainings get to finish in when the study is stopped
+  retries: 2                 # after a training was killed or ran out of memory
+  pass_env: []               # environment variables passed to trainings, such as HF_TOKEN; never recorded
+
+policies:                    # what may pause or end the study; false switches one off
+  crash_rate: {{pause_above: 0.10}}   # pause above this share of failed trainings
+  crash_loop: {{consecutive: 5}}      # pause after so many failures in a row
+  patience: {{generations: 8}}        # end the search after so many generations without gain
+
+calibration:
+  seeds: 3                   # trainings of the baseline that measure time and noise before the search
+
+confirm:
+  top: 3                     # best trials trained again on fresh seeds
+  seeds: auto                # fresh seeds for winner and baseline; auto: from the measured noise
+  min_improvement: 0.01      # smallest gain worth a GO, as a share of the baseline's metric
+"""
+
+
+def template(name: str) -> str:
+    """A commented study file that passes its own check.
+
+    Args:
+        name: Name of the study.
+
+    Raises:
+        InputError: If the name cannot be a folder's name.
+    """
+    if not paths.NAME.fullmatch(name):
+        raise InputError(
+            "this cannot be the name of a study",
+            expected="1 to 64 letters, digits, '_', '.' or '-', the first a letter or digit",
+            got=repr(name)[:80],
+        )
+    return _TEMPLATE.format(name=name)
