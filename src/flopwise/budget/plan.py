@@ -1,0 +1,204 @@
+"""The priced plan of a study: what each tier would cost and what it could tell, from one calibrated baseline."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from flopwise.budget.admission import NOTHING
+from flopwise.budget.limits import Spent
+from flopwise.budget.pricing import Rates, TierPlan, price_tier
+from flopwise.objective import Objective
+from flopwise.stats.noise import noise_sd
+from flopwise.stats.power import EFFECT, POWER, go_probability, seeds_needed
+from flopwise.stats.threshold import threshold
+from flopwise.trial import Phase
+
+FEW_STEPS = 20
+"""An evaluation of fewer optimizer steps is warned about: it ranks initialisations, not configs."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What running the baseline has shown.
+
+    Args:
+        seconds: Wall seconds of each evaluation, one a seed.
+        losses: Losses of the seeds that ended ok.
+        peak_rss_bytes: Largest memory of a worker process; None when unknown.
+    """
+
+    seconds: tuple[float, ...]
+    losses: tuple[float, ...]
+    peak_rss_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is shown before anything is spent on the search, and journaled when a tier is chosen.
+
+    Args:
+        tiers: In the study's order.
+        slots: Evaluations at the same time.
+        price_per_hour: Of the whole machine.
+        seconds_per_evaluation: Mean of the calibration.
+        steps: Optimizer steps of one evaluation; None when unknown.
+        tokens: Training tokens of one evaluation; None when unknown.
+        flops: Training FLOPs of one evaluation; None when unknown.
+        peak_rss_bytes: Largest memory of a worker; None when unknown.
+        evaluation_seeds: Seeds of a search trial.
+        baseline_mean: The baseline's mean metric; None when no seed ended ok.
+        noise_sd: Standard deviation of the metric over seeds; None when unknown.
+        min_improvement: As the study asks for it.
+        threshold: The same in the metric's unit; None when the baseline's metric is unknown.
+        confirm_top: Candidates to choose from.
+        confirm_seeds: Fresh seeds for the chosen one and for the baseline each.
+        spent: By the run so far.
+        warnings: Sentences, most important first.
+    """
+
+    tiers: tuple[TierPlan, ...]
+    slots: int
+    price_per_hour: float
+    seconds_per_evaluation: float
+    steps: int | None
+    tokens: float | None
+    flops: float | None
+    peak_rss_bytes: int | None
+    evaluation_seeds: int
+    baseline_mean: float | None
+    noise_sd: float | None
+    min_improvement: float
+    threshold: float | None
+    confirm_top: int
+    confirm_seeds: int
+    spent: Spent
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def rates(self) -> Rates:
+        """What one evaluation costs."""
+        return Rates(self.seconds_per_evaluation, self.slots, self.price_per_hour)
+
+    def tier(self, name: str) -> TierPlan:
+        """One tier by name; raises ``KeyError`` when there is none."""
+        return {tier.name: tier for tier in self.tiers}[name]
+
+    def reserve(self, tier: str, phase: Phase) -> Spent:
+        """What admission must leave for confirmation while ``phase`` of ``tier`` runs."""
+        chosen = self.tier(tier)
+        return self.rates.reserve(phase, chosen.choose_evaluations, chosen.decide_evaluations)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the journal."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """Inverse of :meth:`to_json`, before or after a trip through JSON."""
+        tiers = tuple(TierPlan(**{**tier, "exceeds": tuple(tier["exceeds"])}) for tier in data["tiers"])
+        typed = {"tiers": tiers, "spent": Spent(**data["spent"]), "warnings": tuple(data["warnings"])}
+        return cls(**{**data, **typed})
+
+
+def make_plan(
+    study: Mapping[str, Any],
+    calibration: Calibration,
+    *,
+    slots: int,
+    steps: int | None = None,
+    tokens: float | None = None,
+    flops: float | None = None,
+    spent: Spent = NOTHING,
+) -> Plan:
+    """Price every tier of a study.
+
+    Args:
+        study: Canonical form.
+        calibration: Of the baseline, at least one evaluation.
+        slots: Evaluations at the same time.
+        steps: Optimizer steps that ``evaluation.stop`` buys; None when the workload cannot tell.
+        tokens: Training tokens of one evaluation; None when unknown.
+        flops: Training FLOPs of one evaluation; None when unknown.
+        spent: By the run so far; limits count it.
+
+    Raises:
+        ValueError: If nothing was calibrated.
+    """
+    if not calibration.seconds:
+        raise ValueError("a plan needs at least one calibrated evaluation")
+    baseline, noise = _baseline(study, calibration), noise_sd(calibration.losses)
+    share = study["confirm"]["min_improvement"]
+    needed = seeds_needed(noise, 0.0 if baseline is None else baseline, share)
+    rates = Rates(statistics.fmean(calibration.seconds), slots, study["execution"]["price_per_hour"])
+    seeds = study["confirm"]["seeds"] or needed
+    plan = Plan(
+        tiers=tuple(
+            price_tier(name, study, rates, confirm_seeds=seeds, flops=flops, spent=spent) for name in study["tiers"]
+        ),
+        slots=slots,
+        price_per_hour=rates.price_per_hour,
+        seconds_per_evaluation=rates.seconds,
+        steps=steps,
+        tokens=tokens,
+        flops=flops,
+        peak_rss_bytes=calibration.peak_rss_bytes,
+        evaluation_seeds=study["evaluation"]["seeds"],
+        baseline_mean=baseline,
+        noise_sd=noise,
+        min_improvement=share,
+        threshold=None if baseline is None else threshold(baseline, share, noise),
+        confirm_top=study["confirm"]["top"],
+        confirm_seeds=seeds,
+        spent=spent,
+    )
+    return replace(plan, warnings=tuple(_warnings(plan, study)))
+
+
+def _baseline(study: Mapping[str, Any], calibration: Calibration) -> float | None:
+    """The baseline's mean as a metric value."""
+    if not calibration.losses:
+        return None
+    return Objective(**study["objective"]).value(statistics.fmean(calibration.losses))
+
+
+def _warnings(plan: Plan, study: Mapping[str, Any]) -> Iterator[str]:
+    """What is doubtful about a plan: limits it does not fit in, and differences it could not tell."""
+    for tier in plan.tiers:
+        for sentence in tier.exceeds:
+            yield f"Tier {tier.name} does not fit with what is spent and reserved for confirmation: {sentence}."
+    if study["limits"]["price"] is not None and plan.price_per_hour == 0:
+        yield "limits.price never binds: execution.price_per_hour is 0. Set what the machine costs."
+    if plan.steps is not None and plan.steps < FEW_STEPS:
+        yield (
+            f"One evaluation is only {plan.steps} optimizer steps: too few to tell configs apart. "
+            "Raise evaluation.stop or make the model smaller."
+        )
+    yield from _noise_warnings(plan)
+
+
+def _noise_warnings(plan: Plan) -> Iterator[str]:
+    if plan.noise_sd is None:
+        yield (
+            f"The noise between seeds is unknown, so {plan.confirm_seeds} confirmation seeds are a guess. "
+            "Set calibration.seeds to 2 or more."
+        )
+        return
+    least = plan.threshold or 0.0
+    if least == 0.0 or plan.noise_sd == 0.0:
+        return
+    spread = plan.noise_sd / math.sqrt(plan.evaluation_seeds)
+    if spread > EFFECT * least:
+        yield (
+            f"A search trial is noisier (standard deviation {spread:.3g}) than twice the improvement asked for "
+            f"({least:.3g}): the search will mostly rank luck. Raise evaluation.stop or evaluation.seeds."
+        )
+    power = go_probability(EFFECT * least, least, plan.noise_sd, plan.confirm_seeds) if plan.confirm_seeds > 1 else 0.0
+    if power < POWER:
+        yield (
+            f"With {plan.confirm_seeds} confirmation seeds even a true improvement of {EFFECT * least:.3g}, twice what "
+            f"is asked for, is confirmed with a chance of only {power:.0%}."
+        )

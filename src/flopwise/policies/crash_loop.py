@@ -1,0 +1,49 @@
+"""Pause when nothing works any more, before the budget is gone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flopwise.policies.policy import Action, Decision, History
+
+
+class CrashLoop:
+    """Pause when the last evaluations all failed, one after the other.
+
+    Five in a row by default: at most 5% of a study of a hundred evaluations, besides those already
+    running.
+
+    Example:
+        >>> CrashLoop(CrashLoop.Options()).judge(History(())) is None
+        True
+    """
+
+    class Options(BaseModel):
+        """``policies.crash_loop``.
+
+        Args:
+            consecutive: Failures in a row.
+        """
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        consecutive: int = Field(default=5, ge=2)
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def judge(self, history: History) -> Decision | None:
+        """See :class:`flopwise.policies.policy.Policy`."""
+        last = history.fresh[-self._options.consecutive :]
+        if len(last) < self._options.consecutive or not all(evaluation.failed for evaluation in last):
+            return None
+        outcomes = Counter(evaluation.outcome.value for evaluation in last)
+        kinds = ", ".join(f"{count} {name}" for name, count in outcomes.most_common())
+        evidence = {
+            "consecutive": len(last),
+            "outcomes": dict(outcomes),
+            "trials": sorted({evaluation.number for evaluation in last}),
+        }
+        return Decision(Action.PAUSE, f"the last {len(last)} evaluations all failed ({kinds})", evidence)

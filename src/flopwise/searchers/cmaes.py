@@ -1,0 +1,127 @@
+"""CMA-ES in the unit cube: each generation is drawn from a normal distribution that learns from the last.
+
+Hansen, "The CMA Evolution Strategy: A Tutorial", arXiv:1604.00772; the algorithm itself is the
+``cmaes`` library's. What is added here makes it fit to resume and to noisy, failing training runs: every
+proposal has its own random stream, and the strategy sees ranks only, so a failed trial is simply the
+worst of its generation instead of a penalty that would wreck the covariance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from cmaes import CMA
+from pydantic import BaseModel, ConfigDict, Field
+
+from flopwise import seeds
+from flopwise.errors import InputError, Problem
+from flopwise.space import Categorical, Space
+from flopwise.trial import Proposal, Told
+
+MARGIN = 0.01
+"""A centre on the border of the cube starts this far inside it: half of all draws there would be void."""
+
+SMALLEST_POPULATION = 2
+"""Below this nothing is selected."""
+
+
+class CmaEs:
+    """Covariance matrix adaptation, starting from the baseline.
+
+    Categories and booleans have no order and are refused. A generation in which every trial failed
+    teaches nothing: the next one is drawn from the same distribution.
+
+    Example:
+        >>> from flopwise.space import Float, Space
+        >>> space = Space({"x": Float(0, 1), "y": Float(0, 1)})
+        >>> search = CmaEs(space, 0, CmaEs.Options(), {"x": 0.5, "y": 0.5}, 4)
+        >>> [proposal.number for proposal in search.ask([1, 2, 3, 4])]
+        [1, 2, 3, 4]
+    """
+
+    class Options(BaseModel):
+        """``search.options`` of CMA-ES.
+
+        Args:
+            sigma: Standard deviation of the first generation, as a share of every parameter's range.
+        """
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        sigma: float = Field(default=0.3, gt=0.0, le=1.0)
+
+    generational: ClassVar[bool] = True
+
+    def __init__(
+        self, space: Space, seed: int, options: Options, centre: Mapping[str, Any], population: int | None
+    ) -> None:
+        self._space = space
+        self._seed = seed
+        self._cma = _strategy(space.encode(centre), options.sigma, population)
+        self._told = 0
+
+    @classmethod
+    def check(cls, space: Space, options: Options) -> list[Problem]:
+        """One problem naming all parameters that have no order; none when there are no such."""
+        unordered = [key for key, parameter in space.parameters.items() if isinstance(parameter, Categorical)]
+        if not unordered:
+            return []
+        message = (
+            f"cmaes searches ordered numbers and cannot vary the categorical or bool {', '.join(unordered)}; "
+            "use `search: {method: random}`, or an int range when the values are ordered"
+        )
+        return [Problem("search.method", message)]
+
+    def ask(self, numbers: Sequence[int]) -> list[Proposal]:
+        """See :class:`flopwise.searchers.searcher.Searcher`."""
+        due = range(self._told + 1, self._told + self._cma.population_size + 1)
+        early = [number for number in numbers if number not in due]
+        if early:
+            raise ValueError(
+                f"asked for trials {early}, but {self._told} search trials were told, so the generation to ask for "
+                f"is {due.start} to {due.stop - 1}; tell a whole generation before asking for the next"
+            )
+        return [self._propose(number) for number in numbers]
+
+    def tell(self, results: Sequence[Told]) -> None:
+        """See :class:`flopwise.searchers.searcher.Searcher`."""
+        ordered = sorted(results, key=lambda told: told.number)
+        size = self._cma.population_size
+        expected = list(range(self._told + 1, self._told + 1 + math.ceil(len(ordered) / size) * size))
+        if [told.number for told in ordered] != expected:
+            raise ValueError(
+                f"told trials {[told.number for told in ordered]}, expected whole generations of {size} "
+                f"from trial {self._told + 1} on: {expected}"
+            )
+        for start in range(0, len(ordered), size):
+            self._learn(ordered[start : start + size])
+
+    def _propose(self, number: int) -> Proposal:
+        self._cma.reseed_rng(seeds.derive(self._seed, "cmaes", number))
+        point = tuple(float(x) for x in self._cma.ask())
+        return Proposal(number, self._space.decode(point), point)
+
+    def _learn(self, generation: Sequence[Told]) -> None:
+        """Update the distribution with ranks: best first, failed last, ties by trial number."""
+        self._told += len(generation)
+        if all(told.loss is None for told in generation):
+            return
+        ranked = sorted(generation, key=lambda told: (math.inf if told.loss is None else told.loss, told.number))
+        self._cma.tell([(np.array(told.point), float(rank)) for rank, told in enumerate(ranked)])
+
+
+def _strategy(centre: Sequence[float], sigma: float, population: int | None) -> CMA:
+    """The library's strategy around ``centre``; None lets it choose the population (4 + 3 ln n)."""
+    if population is not None and population < SMALLEST_POPULATION:
+        raise InputError(
+            f"a CMA-ES population of {population} selects nothing",
+            expected=f"a population of at least {SMALLEST_POPULATION}, 8 or more to learn well",
+            fix="raise the tier's population",
+        )
+    mean = np.clip(np.array(centre, dtype=float), MARGIN, 1.0 - MARGIN)
+    bounds = np.array([[0.0, 1.0]] * len(mean))
+    with np.errstate(divide="ignore"):  # populations of 2 and 3 have no rank-mu update: the library divides by its 0
+        return CMA(mean=mean, sigma=sigma, bounds=bounds, population_size=population, seed=0)

@@ -1,0 +1,67 @@
+"""The one interface of all searchers: ``ask`` proposes configs, ``tell`` takes results.
+
+A proposal is a pure function of the study seed, the trial number and the results told before. A
+resumed study therefore builds a fresh searcher and tells it every finished generation in order,
+without asking, and gets exactly the proposals of the undisturbed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel
+
+from flopwise.errors import Problem
+from flopwise.space import Space
+from flopwise.trial import Proposal, Told
+
+
+class Searcher(Protocol):
+    """What the engine needs from a searcher.
+
+    Search trials are numbered from 1; trial 0 is the baseline and never asked for.
+
+    Args:
+        space: What may vary.
+        seed: The study's ``search.seed``; every random stream derives from it.
+        options: The searcher's own ``Options``, validated.
+        centre: Dotted key to value, every key of the space: where to begin (the baseline).
+        population: Trials a generation; None for searchers without generations.
+
+    Attributes:
+        Options: Pydantic model of ``search.options`` (``extra="forbid"``, frozen).
+        generational: Whether trials come in generations: a whole one is told before the next is asked.
+    """
+
+    Options: ClassVar[type[BaseModel]]
+    generational: ClassVar[bool]
+
+    def __init__(
+        self, space: Space, seed: int, options: Any, centre: Mapping[str, Any], population: int | None
+    ) -> None: ...
+
+    @classmethod
+    def check(cls, space: Space, options: Any) -> list[Problem]:
+        """Why this searcher cannot search ``space``; empty when it can."""
+        ...
+
+    def ask(self, numbers: Sequence[int]) -> list[Proposal]:
+        """One proposal a trial number, in the order of ``numbers``.
+
+        Raises:
+            ValueError: If a number is not a search trial's, or (generational) not of the generation
+                that follows the ones told.
+        """
+        ...
+
+    def tell(self, results: Sequence[Told]) -> None:
+        """Take finished trials; their order does not matter.
+
+        Args:
+            results: Generational searchers: one or more whole generations, the next ones.
+
+        Raises:
+            ValueError: If a generation is incomplete, told twice or skipped.
+        """
+        ...

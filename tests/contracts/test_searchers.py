@@ -1,0 +1,182 @@
+"""What every searcher promises, whichever it is."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flopwise import registry
+from flopwise.space import Float, Int, Space, centre
+from flopwise.trial import Proposal, Told
+
+POPULATION = 6
+GENERATIONS = 4
+SPACE = Space(
+    {
+        "train.lr": Float(1e-4, 1e-1, "log"),
+        "train.momentum": Float(-1.0, 1.0),
+        "model.width": Int(8, 256, "log"),
+        "model.depth": Int(2, 10, step=2),
+    }
+)
+CENTRE = {key: centre(parameter) for key, parameter in SPACE.parameters.items()}
+ALL = pytest.mark.parametrize("name", registry.names("searchers"))
+
+
+def make(name: str, seed: int = 0, space: Space = SPACE, population: int = POPULATION) -> Any:
+    kind = registry.load("searchers", name)
+    start = {key: centre(parameter) for key, parameter in space.parameters.items()}
+    return kind(space, seed, kind.Options(), start, population if kind.generational else None)
+
+
+def loss(proposal: Proposal) -> float | None:
+    """A bowl with a cliff: what lies in one corner fails."""
+    if proposal.point[0] > 0.8:
+        return None
+    return sum((x - 0.3) ** 2 for x in proposal.point)
+
+
+def told(proposals: Sequence[Proposal], measure: Callable[[Proposal], float | None] = loss) -> list[Told]:
+    return [Told(p.number, p.config, p.point, measure(p)) for p in proposals]
+
+
+def numbers(generation: int) -> range:
+    return range(1 + generation * POPULATION, 1 + (generation + 1) * POPULATION)
+
+
+def study(name: str, seed: int = 0, measure: Callable[[Proposal], float | None] = loss) -> list[list[Proposal]]:
+    """Generations as an undisturbed study asks for them."""
+    searcher = make(name, seed)
+    generations = []
+    for generation in range(GENERATIONS):
+        generations.append(searcher.ask(numbers(generation)))
+        searcher.tell(told(generations[-1], measure))
+    return generations
+
+
+@ALL
+def test_another_process_proposes_the_same(name: str) -> None:
+    script = (
+        "import json, importlib.util, sys\n"
+        f"spec = importlib.util.spec_from_file_location('contract', {__file__!r})\n"
+        "module = importlib.util.module_from_spec(spec); sys.modules['contract'] = module\n"
+        "spec.loader.exec_module(module)\n"
+        f"print(json.dumps([[p.point for p in g] for g in module.study({name!r}, 3)]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[list(p.point) for p in g] for g in study(name, 3)]
+
+
+@ALL
+def test_another_seed_proposes_something_else(name: str) -> None:
+    assert study(name, 0)[0] != study(name, 1)[0]
+
+
+@ALL
+def test_trials_of_a_study_differ_from_each_other(name: str) -> None:
+    points = [p.point for g in study(name) for p in g]
+    assert len(set(points)) == len(points)
+
+
+@ALL
+@pytest.mark.parametrize("finished", range(GENERATIONS))
+def test_a_resumed_searcher_is_told_without_asking_and_goes_on_the_same(name: str, finished: int) -> None:
+    generations = study(name)
+    resumed = make(name)
+    for generation in generations[:finished]:
+        resumed.tell(told(generation))
+    assert resumed.ask(numbers(finished)) == generations[finished]
+
+
+@ALL
+def test_all_finished_generations_may_be_told_at_once(name: str) -> None:
+    generations = study(name)
+    resumed = make(name)
+    resumed.tell(told([p for g in generations[:3] for p in g]))
+    assert resumed.ask(numbers(3)) == generations[3]
+
+
+@ALL
+def test_the_order_of_telling_does_not_matter(name: str) -> None:
+    first, second = study(name)[:2]
+    searcher = make(name)
+    searcher.tell(told(first)[::-1])
+    assert searcher.ask(numbers(1)) == second
+
+
+@ALL
+def test_a_batch_is_the_same_as_single_asks_in_any_order(name: str) -> None:
+    searcher = make(name)
+    batch = searcher.ask(numbers(0))
+    assert [searcher.ask([n])[0] for n in reversed(numbers(0))] == batch[::-1]
+    assert searcher.ask([]) == []
+
+
+@ALL
+def test_proposals_carry_their_numbers_and_decode_from_their_points(name: str) -> None:
+    for generation, proposals in enumerate(study(name)):
+        assert [p.number for p in proposals] == list(numbers(generation))
+        for proposal in proposals:
+            assert proposal.config == SPACE.decode(proposal.point)
+            assert all(0.0 <= x <= 1.0 for x in proposal.point)
+            assert all(SPACE.parameters[key].contains(value) for key, value in proposal.config.items())
+
+
+@ALL
+def test_the_journal_keeps_points_and_configs_to_the_last_bit(name: str) -> None:
+    first, second = study(name)[:2]
+    searcher = make(name)
+    kept = json.loads(json.dumps([[p.number, p.config, p.point, loss(p)] for p in first]))
+    searcher.tell([Told(number, config, tuple(point), value) for number, config, point, value in kept])
+    assert searcher.ask(numbers(1)) == second
+
+
+@ALL
+def test_a_study_in_which_everything_fails_goes_on_proposing(name: str) -> None:
+    generations = study(name, measure=lambda _: None)
+    points = [p.point for g in generations for p in g]
+    assert len(set(points)) == POPULATION * GENERATIONS
+
+
+@ALL
+def test_only_some_trials_fail_and_ties_are_no_trouble(name: str) -> None:
+    generations = study(name, measure=lambda p: None if p.number % 2 else 1.0)
+    assert len({p.point for g in generations for p in g}) == POPULATION * GENERATIONS
+
+
+@ALL
+@pytest.mark.parametrize("key", list(SPACE.parameters))
+def test_a_space_of_one_parameter_works(name: str, key: str) -> None:
+    searcher = make(name, space=Space({key: SPACE.parameters[key]}))
+    for generation in range(3):
+        proposals = searcher.ask(numbers(generation))
+        assert all(SPACE.parameters[key].contains(p.config[key]) for p in proposals)
+        searcher.tell(told(proposals))
+
+
+@ALL
+def test_the_baseline_is_never_asked_for(name: str) -> None:
+    with pytest.raises(ValueError, match="0"):
+        make(name).ask([0])
+
+
+@ALL
+def test_options_refuse_what_they_do_not_know(name: str) -> None:
+    kind = registry.load("searchers", name)
+    with pytest.raises(ValueError, match="sigmma"):
+        kind.Options(sigmma=1)
+    assert kind.check(SPACE, kind.Options()) == []
+
+
+@ALL
+def test_asking_does_not_use_global_randomness(name: str) -> None:
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    study(name)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
