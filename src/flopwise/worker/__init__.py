@@ -1,0 +1,1 @@
+"""The far side of the wire: one job, one process, exactly one outcome."""

@@ -1,0 +1,124 @@
+"""What a running attempt can see and say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flopwise.errors import WorkloadError
+from flopwise.trial import Fidelity
+from flopwise.wire import Job, Measurement, Message, Progress
+from flopwise.worker.curve import Curve
+from flopwise.worker.objective import decode
+from flopwise.worker.values import describe, number, plain, wire_number
+
+SEND_EVERY_S = 0.05
+"""At most one row and one progress line in this time go over the wire, the last one always."""
+
+
+class AttemptContext:
+    """The ``Context`` that a workload's ``run`` and ``prepare`` are given.
+
+    Args:
+        job: What runs.
+        send: Puts a message on the wire.
+        objective: The study's function as ``Hello.objective`` carries it, or None.
+        asked: Whether the study wants the attempt to end.
+
+    Attributes:
+        metric: Name of the metric the study needs.
+        facts: What was noted so far.
+        told_to_stop: ``should_stop`` has said so.
+    """
+
+    def __init__(
+        self, job: Job, send: Callable[[Message], None], objective: str | None, asked: Callable[[], bool]
+    ) -> None:
+        self.seed = job.seed
+        self.fidelity = Fidelity.from_json(job.stop)
+        self.folder = Path(job.folder)
+        self.cache = Path(job.cache)
+        self.data: Mapping[str, Any] = job.data
+        self.threads = job.slot.threads
+        self.metric = job.metric
+        self.facts: dict[str, Any] = {}
+        self.told_to_stop = False
+        self.asked = asked
+        self._attempt = job.attempt
+        self._send = send
+        self._objective = objective
+        self._began = time.monotonic()
+        self._curve = Curve()
+        self._waiting: dict[type[Message], Message] = {}
+        self._sent_at: dict[type[Message], float] = {}
+
+    @property
+    def objective(self) -> Callable[..., Any]:
+        """The study's function.
+
+        Raises:
+            WorkloadError: If the study has none.
+        """
+        if self._objective is None:
+            raise WorkloadError(
+                "this study's function is not here",
+                expected="a function in the hands of the program that runs the study",
+                fix="run your script again: Study(...).run() goes on where it stopped",
+            )
+        return decode(self._objective)
+
+    def report(self, step: int, **values: float) -> None:
+        """A row of the learning curve; cheap, may be called every step.
+
+        Args:
+            step: The workload's own counter.
+            **values: Numbers, or arrays and tensors of one element; non-finite ones are kept as text.
+
+        Raises:
+            WorkloadError: If one is not a number.
+        """
+        row = {name: wire_number(number(name, value)) for name, value in values.items()}
+        at = number("step", step)
+        if not isinstance(at, int):
+            raise WorkloadError("step must be an int", got=describe(step))
+        elapsed_s = time.monotonic() - self._began
+        self._curve.add(at, elapsed_s, row)
+        self._throttle(Measurement(self._attempt, at, elapsed_s, row))
+
+    def progress(self, text: str, done: float = 0.0, total: float = 0.0) -> None:
+        """A line for the user while something long runs."""
+        self._throttle(Progress(self._attempt, str(text), number("done", done), number("total", total)))
+
+    def note(self, **facts: Any) -> None:
+        """Facts for summary and report (JSON values), for example ``tokens=…, flops=…``.
+
+        Raises:
+            WorkloadError: If one has no JSON form.
+        """
+        self.facts.update({name: plain(name, value) for name, value in facts.items()})
+
+    def should_stop(self) -> bool:
+        """True once the study asked this attempt to end; return soon after."""
+        self.told_to_stop = self.told_to_stop or self.asked()
+        return self.told_to_stop
+
+    def flush(self) -> None:
+        """Send what was held back."""
+        for message in self._waiting.values():
+            self._send(message)
+        self._waiting.clear()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The learning curve so far."""
+        return self._curve.rows()
+
+    def _throttle(self, message: Message) -> None:
+        kind, now = type(message), time.monotonic()
+        if now - self._sent_at.get(kind, -SEND_EVERY_S) < SEND_EVERY_S:
+            self._waiting[kind] = message
+            return
+        self._waiting.pop(kind, None)
+        self._sent_at[kind] = now
+        self._send(message)

@@ -1,0 +1,109 @@
+"""The worker: runs one job and says how it ended, on disk first and then over the wire."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from flopwise import registry
+from flopwise.errors import WorkloadError
+from flopwise.trial import Outcome, Result
+from flopwise.wire import Job, Message, Reported, WireError, encode
+from flopwise.worker import limits, summary, warm
+from flopwise.worker.context import AttemptContext
+from flopwise.worker.objective import decode
+from flopwise.worker.outcome import failure, judge, judge_pin
+
+
+def main(job: Job, fd: int, objective: str | None, asked: Callable[[], bool] | None = None) -> int:
+    """Run a job in this process.
+
+    Args:
+        job: What to do; the process stands in its folder.
+        fd: Write end of the wire.
+        objective: The study's function as ``Hello.objective`` carries it.
+        asked: Says whether the study wants the attempt to end. None: SIGTERM says so.
+
+    Returns:
+        Exit status: 0 when the outcome is ok, 1 otherwise.
+    """
+    began = time.monotonic()
+    pid = os.getpid()
+    asked = asked or _sigterm()
+    limits.apply(job.slot.threads)
+    context = AttemptContext(job, lambda message: _send(fd, message), objective, asked)
+    result = _run(job, context)
+    if os.getpid() != pid:
+        os._exit(0)
+    context.flush()
+    result = summary.write(job, result, context.rows(), time.monotonic() - began)
+    _report(fd, job.attempt, result)
+    return 0 if result.outcome == Outcome.OK else 1
+
+
+def before_fork(objective: str | None) -> None:
+    """What a fork server calls once, so that no worker has to: load the function, warm what it uses.
+
+    Raises:
+        Exception: Whatever loading the function raises; each attempt will raise it again.
+    """
+    try:
+        if objective is not None:
+            decode(objective)
+    finally:
+        warm.warm_up()
+        limits.apply(1)
+
+
+def _run(job: Job, context: AttemptContext) -> Result:
+    """The workload's own code runs here, and nowhere else; whatever it raises becomes an outcome."""
+    try:
+        spec = registry.load("workloads", job.workload)
+        if job.kind == "prepare":
+            return judge_pin(_resolve(spec.prepare, job)(job.config, context), context.facts)
+        value = _resolve(spec.entry, job)(job.config, context)
+        return judge(value, job.metric, context.facts, stopped=context.told_to_stop)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        traceback.print_exc()
+        sys.stderr.flush()
+        return failure(error, context.facts, stopped=context.asked())
+
+
+def _resolve(target: str | None, job: Job) -> Any:
+    if target is None:
+        raise WorkloadError(f"workload {job.workload} has nothing to {job.kind}")
+    return registry.resolve(target)
+
+
+def _sigterm() -> Callable[[], bool]:
+    """Turn SIGTERM from an end into a question; it is held back until then."""
+    seen: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        seen.append(number)
+
+    signal.signal(signal.SIGTERM, note)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    return lambda: bool(seen)
+
+
+def _report(fd: int, attempt: str, result: Result) -> None:
+    try:
+        _send(fd, Reported(attempt, result.outcome, result.metrics, result.info, result.cause))
+    except WireError as error:
+        cause = f"the result cannot be sent: {error}; note less with context.note"
+        _send(fd, Reported(attempt, Outcome.ERROR, cause=cause))
+
+
+def _send(fd: int, message: Message) -> None:
+    left = memoryview(encode(message))
+    while left:
+        left = left[os.write(fd, left) :]

@@ -1,0 +1,1 @@
+"""What a study can run: one folder per workload, each with a torch-free ``spec.py``."""

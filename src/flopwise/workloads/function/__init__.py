@@ -1,0 +1,1 @@
+"""The study's own Python function as a workload."""
