@@ -1,0 +1,248 @@
+"""The training loop: schedule, gradient accumulation, clipping, honest timing, and no step past a NaN."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from flopwise.clock import Clock
+from flopwise.errors import NonFinite
+from flopwise.training.devices import Device
+
+ROWS = 200
+"""About how many rows of the learning curve a training reports."""
+TAIL, MOST = 0.1, 10_000
+"""The final training loss is the mean over this last share of the steps, and at most so many."""
+
+
+class Listener(Protocol):
+    """Who hears how the training goes (an attempt's context)."""
+
+    def report(self, step: int, **values: float) -> None:
+        """A row of the learning curve."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Whether to end the training early."""
+        ...
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long to train: exactly one of both.
+
+    Args:
+        steps: Optimizer steps.
+        seconds: Seconds of training by the clock.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def progress(self, step: int, elapsed_s: float) -> float:
+        """Share of the training done in the middle of a step; 1 or more when there is nothing left.
+
+        Args:
+            step: Steps done.
+            elapsed_s: Seconds trained.
+        """
+        if self.steps is not None:
+            return (step + 0.5) / self.steps if step < self.steps else 1.0
+        assert self.seconds is not None
+        return elapsed_s / self.seconds
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the loop does in every step.
+
+    Args:
+        length: How long to train.
+        lr: Peak learning rate.
+        schedule: Share of the peak for a progress in [0, 1].
+        micro_batch_size: Sequences computed at a time.
+        clip: Longest gradient; None for no clipping.
+    """
+
+    length: Length
+    lr: float
+    schedule: Callable[[float], float]
+    micro_batch_size: int
+    clip: float | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training did.
+
+    Args:
+        steps: Optimizer steps.
+        tokens: Targets trained on.
+        first_loss: Loss of the first batch, before any update; NaN when no step was made.
+        train_loss: Mean loss over the last tenth of the steps; NaN when no step was made.
+        train_s: Wall seconds of the steps alone.
+        stopped: Whether somebody ended it early.
+    """
+
+    steps: int
+    tokens: int
+    first_loss: float
+    train_loss: float
+    train_s: float
+    stopped: bool
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Throughput of training, data loading included, evaluation not."""
+        return self.tokens / self.train_s if self.train_s > 0 else 0.0
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Callable[[int], Tensor],
+    recipe: Recipe,
+    device: Device,
+    listener: Listener,
+    clock: Clock,
+) -> Trained:
+    """Train a model in place.
+
+    Args:
+        model: ``model(inputs, targets)`` returns the sum of losses over targets.
+        optimizer: Over the model's params.
+        batches: Step (from 0) to tokens of shape ``(sequences, length + 1)``.
+        recipe: What to do in every step.
+        device: Where.
+        listener: Hears losses and may end the training.
+        clock: For timing, and for a length in seconds.
+
+    Raises:
+        NonFinite: As soon as a loss or gradient is not finite; the params are not updated by it.
+    """
+    model.train()
+    curve = _Curve(listener, recipe.length)
+    step = tokens = 0
+    stopped = False
+    device.synchronize()
+    started = clock.monotonic()
+    while (progress := recipe.length.progress(step, clock.monotonic() - started)) < 1.0:
+        stopped = listener.should_stop()
+        if stopped:
+            break
+        lr = recipe.lr * recipe.schedule(progress)
+        batch = batches(step)
+        loss = _step(model, optimizer, batch, lr, recipe, device, step)
+        step += 1
+        tokens += batch.shape[0] * (batch.shape[1] - 1)
+        curve.add(step, loss, lr, progress)
+    device.synchronize()
+    train_s = clock.monotonic() - started
+    curve.close()
+    return Trained(step, tokens, curve.first, curve.tail(), train_s, stopped)
+
+
+def accumulate(model: nn.Module, batch: Tensor, micro_batch_size: int, device: Device) -> Tensor:
+    """Gradients of the mean loss over all targets of a batch, computed in pieces.
+
+    Every target weighs the same, also when the last piece is smaller.
+
+    Args:
+        model: ``model(inputs, targets)`` returns the sum of losses over targets.
+        batch: Tokens of shape ``(sequences, length + 1)``.
+        micro_batch_size: Sequences of one piece.
+        device: Where.
+
+    Returns:
+        The mean loss, detached.
+    """
+    targets = batch.shape[0] * (batch.shape[1] - 1)
+    losses = []
+    for piece in torch.split(batch, micro_batch_size):
+        piece = piece.to(device.name, non_blocking=True)
+        with device.precision():
+            loss = model(piece[:, :-1], piece[:, 1:]) / targets
+        loss.backward()
+        losses.append(loss.detach())
+    return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+
+def _step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Tensor,
+    lr: float,
+    recipe: Recipe,
+    device: Device,
+    step: int,
+) -> float:
+    """One optimizer step; returns the loss before it."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.zero_grad(set_to_none=True)
+    mean_loss = accumulate(model, batch, recipe.micro_batch_size, device)
+    length = nn.utils.clip_grad_norm_(model.parameters(), math.inf if recipe.clip is None else recipe.clip)
+    loss, norm = torch.stack((mean_loss.float(), length.float())).tolist()
+    _check_finite(loss, norm, step)
+    optimizer.step()
+    return float(loss)
+
+
+def _check_finite(loss: float, norm: float, step: int) -> None:
+    for name, value in (("loss", loss), ("gradient's length", norm)):
+        if not math.isfinite(value):
+            raise NonFinite(
+                f"the {name} is {value} in step {step + 1}",
+                expected="a finite number",
+                fix="lower train.lr, lengthen train.warmup_fraction, or set train.clip",
+            )
+
+
+class _Curve:
+    """Collects losses; reports every step, or means over a few when there are very many."""
+
+    def __init__(self, listener: Listener, length: Length) -> None:
+        self._listener = listener
+        self._every = 1 if length.steps is None else math.ceil(length.steps / ROWS)
+        self._clocked = length.seconds is not None
+        self._reported = -math.inf
+        self._waiting: list[float] = []
+        self._row: tuple[int, float] | None = None
+        self.first = math.nan
+        self._count = 0
+        self._recent: deque[float] = deque(maxlen=MOST)
+
+    def add(self, step: int, loss: float, lr: float, progress: float) -> None:
+        """The loss of one step."""
+        if step == 1:
+            self.first = loss
+        self._count = step
+        self._recent.append(loss)
+        self._waiting.append(loss)
+        self._row = (step, lr)
+        due = progress - self._reported >= 1 / ROWS if self._clocked else step % self._every == 0
+        if due:
+            self._reported = progress
+            self._flush()
+
+    def close(self) -> None:
+        """Report what is left."""
+        if self._waiting:
+            self._flush()
+
+    def tail(self) -> float:
+        """Mean over the last tenth of the steps."""
+        last = list(self._recent)[-max(1, math.ceil(TAIL * self._count)) :]
+        return sum(last) / len(last) if last else math.nan
+
+    def _flush(self) -> None:
+        assert self._row is not None
+        step, lr = self._row
+        self._listener.report(step, train_loss=sum(self._waiting) / len(self._waiting), lr=lr)
+        self._waiting = []

@@ -1,0 +1,68 @@
+"""Parameters, steps and FLOPs of a config, in closed form. No torch here.
+
+One rule for every model: a matmul of ``(n, k)`` by ``(k, m)`` is ``2 n k m`` FLOPs; embedding look-ups,
+norms and activations are free; a backward pass costs two forward passes; attention is counted over the
+full square although it is causal, as ``torch.utils.flop_counter`` does. Per token and forward pass:
+
+    blocks      2 * n_layer * (n_embd * (n_head + 2 n_kv_head) * head + n_embd^2 + m * n_embd * hidden)
+    attention   4 * n_layer * n_embd * sequence_length          (scores and values)
+    head        2 * n_embd * vocabulary
+
+with ``m`` = 3 matrices for swiglu and 2 for relu2. Training costs three times that; measuring the
+held-out loss is not counted.
+"""
+
+from __future__ import annotations
+
+import math
+
+from flopwise.trial import Fidelity
+from flopwise.workloads.language_model.config import LanguageModelConfig, ModelConfig
+
+VOCABULARY = {"byte": 256}
+"""Tokens of each tokenizer."""
+
+MLP_MATRICES = {"swiglu": 3, "relu2": 2}
+
+
+def vocabulary(config: LanguageModelConfig) -> int:
+    """How many different tokens there are."""
+    return VOCABULARY[config.data.tokenizer]
+
+
+def tokens_per_step(config: LanguageModelConfig) -> int:
+    """Training tokens of one optimizer step."""
+    return config.train.batch_size * config.train.sequence_length
+
+
+def flops_per_step(config: LanguageModelConfig) -> int:
+    """Training FLOPs of one optimizer step: forward and backward, head and attention included."""
+    model = config.model
+    attention = 4 * model.n_layer * model.n_embd * config.train.sequence_length
+    forward = 2 * (_block_matrices(model) + model.n_embd * vocabulary(config)) + attention
+    return 3 * forward * tokens_per_step(config)
+
+
+def parameters(config: LanguageModelConfig) -> int:
+    """Trained numbers of the model."""
+    model = config.model
+    embedding = model.n_embd * vocabulary(config) * (1 if model.tied_head else 2)
+    norms = model.n_embd * (2 * model.n_layer + 1)
+    return embedding + norms + _block_matrices(model)
+
+
+def steps(config: LanguageModelConfig, stop: Fidelity) -> int | None:
+    """Whole optimizer steps that ``stop`` buys, rounded down; None for a stop by the clock."""
+    if stop.unit == "flops":
+        return math.floor(stop.amount / flops_per_step(config))
+    if stop.unit == "tokens":
+        return math.floor(stop.amount / tokens_per_step(config))
+    return math.floor(stop.amount) if stop.unit == "steps" else None
+
+
+def _block_matrices(model: ModelConfig) -> int:
+    """Numbers in the matrices of all blocks."""
+    qkv = model.n_embd * (model.n_head + 2 * model.kv_heads) * model.head_width
+    output = model.n_embd * model.n_embd
+    mlp = MLP_MATRICES[model.mlp] * model.n_embd * model.hidden_width
+    return model.n_layer * (qkv + output + mlp)

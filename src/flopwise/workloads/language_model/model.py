@@ -1,0 +1,169 @@
+"""A decoder-only transformer: RMSNorm, rotary positions, grouped-query attention, SwiGLU or ReLU².
+
+Shapes: B sequences, T tokens, D width of the residual stream, N query heads, K key and value heads,
+H width of a head, F hidden width of the feed-forward block, V vocabulary; ``x_btd`` has shape (B, T, D).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from flopwise.seeds import derive
+from flopwise.workloads.language_model.config import ModelConfig
+
+HEAD_STD = 0.02
+
+
+class Attention(nn.Module):
+    """Causal self-attention; each key and value head serves ``N / K`` query heads (Ainslie et al., GQA, 2023)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.width = config.n_head, config.kv_heads, config.head_width
+        self.qkv = nn.Linear(config.n_embd, (self.heads + 2 * self.kv_heads) * self.width, bias=False)
+        self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x_btd: Tensor, cos_t1h: Tensor, sin_t1h: Tensor) -> Tensor:
+        qkv_btmh = self.qkv(x_btd).unflatten(-1, (-1, self.width))
+        qk_btmh, v_btkh = torch.split(qkv_btmh, [self.heads + self.kv_heads, self.kv_heads], dim=2)
+        q_btnh, k_btkh = torch.split(rotate(qk_btmh, cos_t1h, sin_t1h), [self.heads, self.kv_heads], dim=2)
+        y_bnth = F.scaled_dot_product_attention(
+            q_btnh.transpose(1, 2),
+            k_btkh.transpose(1, 2),
+            v_btkh.transpose(1, 2),
+            is_causal=True,
+            enable_gqa=self.heads != self.kv_heads,
+        )
+        return self.out(y_bnth.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class SwiGLU(nn.Module):
+    """``down(silu(gate(x)) * up(x))`` (Shazeer, GLU variants improve transformer, 2020)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate = nn.Linear(config.n_embd, config.hidden_width, bias=False)
+        self.up = nn.Linear(config.n_embd, config.hidden_width, bias=False)
+        self.out = nn.Linear(config.hidden_width, config.n_embd, bias=False)
+
+    def forward(self, x_btd: Tensor) -> Tensor:
+        return self.out(F.silu(self.gate(x_btd)) * self.up(x_btd))  # type: ignore[no-any-return]
+
+
+class ReLU2(nn.Module):
+    """``down(relu(up(x))²)`` (So et al., Primer, 2021)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.n_embd, config.hidden_width, bias=False)
+        self.out = nn.Linear(config.hidden_width, config.n_embd, bias=False)
+
+    def forward(self, x_btd: Tensor) -> Tensor:
+        return self.out(F.relu(self.up(x_btd)).square())  # type: ignore[no-any-return]
+
+
+MLP = {"swiglu": SwiGLU, "relu2": ReLU2}
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each behind a norm and added to the residual stream."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(config.n_embd, config.norm_eps)
+        self.attention = Attention(config)
+        self.mlp_norm = nn.RMSNorm(config.n_embd, config.norm_eps)
+        self.mlp = MLP[config.mlp](config)
+
+    def forward(self, x_btd: Tensor, cos_t1h: Tensor, sin_t1h: Tensor) -> Tensor:
+        x_btd = x_btd + self.attention(self.attention_norm(x_btd), cos_t1h, sin_t1h)
+        return x_btd + self.mlp(self.mlp_norm(x_btd))  # type: ignore[no-any-return]
+
+
+class GPT(nn.Module):
+    """The whole model; :func:`build` makes one with initialised params.
+
+    Args:
+        config: The architecture.
+        vocabulary: V.
+        sequence_length: Longest sequence it will see.
+    """
+
+    cos_t1h: Tensor
+    sin_t1h: Tensor
+
+    def __init__(self, config: ModelConfig, vocabulary: int, sequence_length: int) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(vocabulary, config.n_embd)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.norm = nn.RMSNorm(config.n_embd, config.norm_eps)
+        self.head = None if config.tied_head else nn.Linear(config.n_embd, vocabulary, bias=False)
+        cos_t1h, sin_t1h = rotary_tables(sequence_length, config.head_width, config.rope_theta)
+        self.register_buffer("cos_t1h", cos_t1h, persistent=False)
+        self.register_buffer("sin_t1h", sin_t1h, persistent=False)
+
+    def logits(self, inputs_bt: Tensor) -> Tensor:
+        """Scores of the next token at every place, shape (B, T, V)."""
+        time = inputs_bt.shape[1]
+        cos_t1h, sin_t1h = self.cos_t1h[:time], self.sin_t1h[:time]
+        x_btd = self.embedding(inputs_bt) * math.sqrt(self.config.n_embd)
+        for block in self.blocks:
+            x_btd = block(x_btd, cos_t1h, sin_t1h)
+        return F.linear(self.norm(x_btd), self.embedding.weight if self.head is None else self.head.weight)
+
+    def forward(self, inputs_bt: Tensor, targets_bt: Tensor) -> Tensor:
+        """Sum of the cross-entropy over all targets, in nats."""
+        return F.cross_entropy(self.logits(inputs_bt).flatten(0, 1), targets_bt.flatten(), reduction="sum")
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> None:
+        """Draw all params anew, from ``seed`` alone.
+
+        The embedding is normal with deviation 1 / sqrt(D), and look-ups are multiplied by sqrt(D)
+        (Vaswani et al., 2017), so that the residual stream starts with unit variance and a tied head
+        works; an untied head has 0.02. Other matrices have 1 / sqrt(inputs), and those that write into
+        the residual stream are divided by sqrt(2 * n_layer) (Radford et al., GPT-2, 2019).
+        """
+        generator = torch.Generator().manual_seed(derive(seed, "initialise"))
+        for name, parameter in self.named_parameters():
+            if parameter.ndim < 2:
+                parameter.fill_(1.0)
+                continue
+            deviation = 1 / math.sqrt(parameter.shape[1])
+            if name == "head.weight":
+                deviation = HEAD_STD
+            elif name.endswith(".out.weight"):
+                deviation /= math.sqrt(2 * self.config.n_layer)
+            parameter.copy_(torch.empty(parameter.shape).normal_(0.0, deviation, generator=generator))
+
+
+def build(config: ModelConfig, vocabulary: int, sequence_length: int, seed: int) -> GPT:
+    """A model on the CPU, initialised from ``seed``; the global random state is neither read nor moved."""
+    with torch.device("meta"):
+        model = GPT(config, vocabulary, sequence_length)
+    model.to_empty(device="cpu")
+    model.cos_t1h, model.sin_t1h = rotary_tables(sequence_length, config.head_width, config.rope_theta)
+    model.initialise(seed)
+    return model
+
+
+def rotary_tables(sequence_length: int, head_width: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary positions, each of shape (T, 1, H).
+
+    The sines of the first half are negative, so that :func:`rotate` needs no sign of its own.
+    """
+    frequencies = theta ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)
+    angles_th = torch.outer(torch.arange(sequence_length, dtype=torch.float64), frequencies)
+    cos_th, sin_th = angles_th.cos().float(), angles_th.sin().float()
+    return torch.cat((cos_th, cos_th), dim=1)[:, None], torch.cat((-sin_th, sin_th), dim=1)[:, None]
+
+
+def rotate(x_btmh: Tensor, cos_t1h: Tensor, sin_t1h: Tensor) -> Tensor:
+    """Rotate pairs (i, i + H/2) of each head by their position (Su et al., RoFormer, 2021)."""
+    half = x_btmh.shape[-1] // 2
+    return torch.addcmul(x_btmh * cos_t1h, x_btmh.roll(half, dims=-1), sin_t1h)

@@ -1,0 +1,95 @@
+"""The language model as the coordinator sees it: schema, checks and counts. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flopwise import units
+from flopwise.errors import Problem
+from flopwise.trial import STOP_UNITS, Fidelity
+from flopwise.workloads.language_model import counts
+from flopwise.workloads.language_model.config import LanguageModelConfig
+
+__all__ = ["SPEC", "LanguageModelConfig", "LanguageModelSpec"]
+
+_ROOM = "flopwise.workloads.language_model"
+
+
+@dataclass(frozen=True)
+class LanguageModelSpec:
+    """See :class:`flopwise.workload.WorkloadSpec`."""
+
+    name: str = "language_model"
+    config_model: Any = LanguageModelConfig
+    entry: str = f"{_ROOM}.run:run"
+    prepare: str | None = f"{_ROOM}.run:prepare"
+    preload: tuple[str, ...] = ("torch", "torch._dynamo", f"{_ROOM}.run")
+    warm: str | None = f"{_ROOM}.run:warm"
+    metrics: tuple[str, ...] = ("val_loss", "val_bits_per_byte", "train_loss")
+    needs_stop: bool = True
+
+    def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
+        """Everything that makes this config untrainable; empty when nothing does."""
+        whole = LanguageModelConfig.model_validate(config)
+        return [*_shape_problems(whole), *_batch_problems(whole), *_stop_problems(whole, stop)]
+
+    def steps(self, config: Mapping[str, Any], stop: Fidelity) -> int | None:
+        """Optimizer steps that ``stop`` buys; None for a stop by the clock."""
+        return counts.steps(LanguageModelConfig.model_validate(config), stop)
+
+    def flops(self, config: Mapping[str, Any], stop: Fidelity) -> float | None:
+        """Training FLOPs of one evaluation; None for a stop by the clock."""
+        whole = LanguageModelConfig.model_validate(config)
+        steps = counts.steps(whole, stop)
+        return None if steps is None else float(steps * counts.flops_per_step(whole))
+
+    def flops_per_step(self, config: Mapping[str, Any]) -> float:
+        """Training FLOPs of one optimizer step."""
+        return float(counts.flops_per_step(LanguageModelConfig.model_validate(config)))
+
+
+def _shape_problems(config: LanguageModelConfig) -> Iterator[Problem]:
+    model = config.model
+    if model.n_embd % model.n_head:
+        yield Problem("model.n_embd", f"n_embd {model.n_embd} is not a multiple of n_head {model.n_head}")
+    elif model.head_width % 2:
+        yield Problem(
+            "model.n_embd",
+            f"n_embd {model.n_embd} / n_head {model.n_head} gives heads of width {model.head_width}; "
+            "rotary positions need an even width",
+        )
+    if model.n_head % model.kv_heads:
+        yield Problem("model.n_kv_head", f"n_kv_head {model.kv_heads} does not divide n_head {model.n_head}")
+
+
+def _batch_problems(config: LanguageModelConfig) -> Iterator[Problem]:
+    train, data = config.train, config.data
+    if train.micro_batch > train.batch_size:
+        yield Problem(
+            "train.micro_batch_size",
+            f"micro_batch_size {train.micro_batch} is more than batch_size {train.batch_size}; lower it or use null",
+        )
+    if train.sequence_length > data.valid_span:
+        yield Problem(
+            "train.sequence_length",
+            f"sequence_length {train.sequence_length} is more than data.valid_span {data.valid_span}; "
+            "raise valid_span so that the held-out loss sees whole sequences",
+        )
+
+
+def _stop_problems(config: LanguageModelConfig, stop: Fidelity) -> Iterator[Problem]:
+    if stop.unit is None:
+        yield Problem("evaluation.stop", f"missing; expected one of {', '.join(STOP_UNITS)}")
+    elif counts.steps(config, stop) == 0:
+        cost = units.format_flops(counts.flops_per_step(config))
+        tokens = counts.tokens_per_step(config)
+        yield Problem(
+            "evaluation.stop",
+            f"{stop.unit}: {stop.amount:g} buys no optimizer step; one step costs {cost} "
+            f"({tokens} tokens: batch_size {config.train.batch_size} x sequence_length {config.train.sequence_length})",
+        )
+
+
+SPEC = LanguageModelSpec()
