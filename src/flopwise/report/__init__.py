@@ -1,0 +1,1 @@
+"""What a run says about itself: views while it runs, summary and report afterwards."""

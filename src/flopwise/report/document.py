@@ -1,0 +1,178 @@
+"""The report as Markdown: the verdict first, then everything behind it, each number from the summary."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flopwise.report import rows
+from flopwise.report.grid import Grid, markdown
+from flopwise.report.headline import Summary, headline, price_line
+from flopwise.report.text import cell, number, percent, plain, sparkline
+
+BEST_TRIALS = 10
+
+ANY_ROOM = 1_000_000
+"""Markdown scrolls: every knob gets its column."""
+
+Section = Iterator[str]
+"""Paragraphs of one section; none when there is nothing to say."""
+
+
+def render_markdown(summary: Summary) -> str:
+    """The report of a run.
+
+    Args:
+        summary: From :func:`flopwise.report.summary.summarise`.
+    """
+    verdict = summary["verdict"]
+    title = f"# {cell(summary['name'])}: {verdict['verdict'] if verdict else summary['state']}"
+    sections = {
+        "": _verdict(summary),
+        "Winner and baseline": _winner(summary),
+        "Best so far": _best(summary),
+        "Trials": _trials(summary),
+        "Warnings": _warnings(summary),
+        "Failures": _failures(summary),
+        "Spent": _spent(summary),
+        "Planned and taken": _planned(summary),
+        "The same again": _again(summary),
+    }
+    parts = [title]
+    for name, section in sections.items():
+        paragraphs = list(section)
+        if paragraphs:
+            parts += [f"## {name}", *paragraphs] if name else paragraphs
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdict(summary: Summary) -> Section:
+    yield f"**{cell(headline(summary))}.**"
+    if summary["verdict"]:
+        yield "\n".join(f"- {cell(reason)}" for reason in summary["verdict"]["reasons"])
+    yield f"Price: {cell(price_line(summary))}."
+
+
+def _winner(summary: Summary) -> Section:
+    knobs, losses = rows.knobs(summary), rows.losses(summary)
+    if knobs is None or losses is None:
+        return
+    winner, baseline = summary["winner"], summary["baseline"]
+    yield (
+        f"Trial {winner['of']} against the baseline, both run again on seeds that no choice was made by "
+        f"(trials {winner['number']} and {baseline['number']})."
+    )
+    yield markdown(knobs)
+    yield markdown(losses)
+    yield from _interval(summary["verdict"]["numbers"])
+    yield "The winner's values in full, to be put into a study's `base`:"
+    yield _fenced("\n".join(_nested(winner["config"])), "yaml")
+
+
+def _interval(numbers: Mapping[str, Any]) -> Section:
+    if numbers.get("mean_improvement") is None or numbers.get("lower") is None:
+        return
+    share = f" ({percent(numbers['relative'])} of the baseline)" if numbers.get("relative") is not None else ""
+    yield (
+        f"Mean improvement {number(numbers['mean_improvement'])}{share}; one-sided 95% bounds "
+        f"{number(numbers['lower'])} and {number(numbers['upper'])}, paired by seed, n = {numbers['n']}; "
+        f"asked for: {number(numbers['threshold'])}."
+    )
+
+
+def _best(summary: Summary) -> Section:
+    if not summary["best_so_far"]:
+        return
+    values = [row["value"] for row in summary["best_so_far"]]
+    yield "The best value of calibration and search against what all attempts had cost by then: " + (
+        f"`{sparkline(values)}`"
+    )
+    yield markdown(rows.best_so_far(summary))
+
+
+def _trials(summary: Summary) -> Section:
+    grid = rows.trials(summary, BEST_TRIALS, ANY_ROOM, best_first=True)
+    if not grid.rows:
+        return
+    count = sum(trial["phase"] in ("calibrate", "search") for trial in summary["trials"])
+    if count > BEST_TRIALS:
+        yield f"The best {BEST_TRIALS} of {count:,}, on the search's own seeds; all are in `report.json`."
+    yield markdown(grid)
+
+
+def _warnings(summary: Summary) -> Section:
+    sentences = [*(summary["plan"] or {}).get("warnings", ())]
+    sentences += [f"{raised['policy']} ({raised['action']}): {raised['cause']}" for raised in summary["policies"]]
+    if sentences:
+        yield "\n".join(f"- {cell(sentence)}" for sentence in sentences)
+    if summary["warnings"]:
+        yield markdown(rows.warnings(summary))
+
+
+def _failures(summary: Summary) -> Section:
+    if summary["failures"]:
+        yield "`flopwise logs RUN ATTEMPT` prints what an attempt wrote."
+        yield markdown(rows.failures(summary))
+
+
+def _spent(summary: Summary) -> Section:
+    account = summary["spend"]
+    yield markdown(rows.spend(summary))
+    if account["total_price"] > 0:
+        idle = percent(account["idle_price"] / account["total_price"])
+        yield f"Idle is what the machine cost while no attempt was charged for it: {idle} of the price."
+
+
+def _planned(summary: Summary) -> Section:
+    grid = rows.plan_against_spend(summary)
+    if grid is not None:
+        yield f"Tier {cell(summary['tier'])}, search and confirmation, without the calibration before it."
+        yield markdown(grid)
+
+
+def _again(summary: Summary) -> Section:
+    if summary["command"]:
+        yield _fenced(plain(summary["command"]), "sh")
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(summary["versions"].items()))
+    machine = ", ".join(f"{key} {value}" for key, value in summary["machine"].items() if not _nested_value(value))
+    facts = [
+        ("study", summary["study_hash"]),
+        ("run", summary["run_id"]),
+        ("created", summary["created"]),
+        ("search seed", str(summary["seed"])),
+        ("versions", versions),
+        ("machine", machine),
+        ("slots", str(len(summary["slots"]))),
+        *((f"data {key}", str(value)) for key, value in summary["data"].items()),
+    ]
+    yield markdown(Grid.of(["pin", "value"], facts))
+
+
+def _nested_value(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _nested(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    """Dotted keys as nested YAML; values in JSON, which YAML reads."""
+    groups: dict[str, Any] = {}
+    for key, value in config.items():
+        head, _, rest = key.partition(".")
+        if rest:
+            groups.setdefault(head, {})[rest] = value
+        else:
+            groups[head] = value
+    for head, value in groups.items():
+        name = head if re.fullmatch(r"[A-Za-z_][\w-]*", head) else json.dumps(head)
+        if isinstance(value, dict):
+            yield f"{'  ' * depth}{name}:"
+            yield from _nested(value, depth + 1)
+        else:
+            yield f"{'  ' * depth}{name}: {json.dumps(value)}"
+
+
+def _fenced(text: str, language: str) -> str:
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"

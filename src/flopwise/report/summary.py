@@ -1,0 +1,275 @@
+"""A run as one JSON document: a pure fold over its journal, the source of every table and report.
+
+Values are in the user's metric (larger is better when ``objective.direction`` is ``maximize``). An
+*ended attempt* has an ``AttemptEnded``. An evaluation's *end* is the one that counts for a seed
+(``TrialState.final``: ok, failed for good, or out of retries). ``null`` stands where nothing is known yet.
+
+=============  =========================================================================================
+key            what it holds, and from which events
+=============  =========================================================================================
+format         1: format of this document.
+name, run_id   From ``RunCreated``.
+created        Its wall time, ISO 8601.
+state          ``planned`` without a session; ``running`` while the last session is open in the journal
+               (its process may have died since); ``interrupted`` when it was lost; else the reason of
+               its ``SessionClosed``: planned, finished, paused, interrupted or failed.
+detail         The one line of that ``SessionClosed``, else empty.
+phase          The last ``PhaseStarted.phase``: calibrate, search, choose, decide, done; null before.
+study_hash     Of the last ``RunCreated`` or ``StudyRevised``; so is everything read from the study.
+workload       The study's.
+objective      ``{metric, direction}`` of the study.
+tier           ``TierChosen.tier``; null before.
+limits         The study's ``limits``.
+data           Pin of the prepared data, empty without.
+seed           The study's ``search.seed``.
+command        Of the last ``SessionOpened``, empty without; so are the next two.
+machine        ``{cores, memory_bytes, …}``.
+slots          One ``{index, cores, threads}`` a slot.
+versions       Of ``RunCreated``.
+verdict        ``{verdict, reasons, numbers}`` of ``VerdictReached``; null before.
+baseline       ``{number, config, values, mean}``: the trial that stands for the baseline. After a verdict
+               the decide phase's trial of 0 (fresh seeds), where there is one; else trial 0.
+winner         ``{number, of, config, values, mean}``: the decide phase's trial of the verdict's winner,
+               whose number is ``of``; null before a verdict and where there is none.
+best_so_far    ``[{trial, spent_device_s, value}]``: a row for every finished trial of calibration or search
+               whose value is better than all before it, in the order of finishing. ``spent_device_s`` is
+               the sum of ``device_s`` of all attempts ended by then.
+spend          The ledger without a clock. ``evaluations``: seeds of trials with an attempt that ended and was
+               not interrupted. ``device_s``, ``attempts_price``: sums of ``device_s`` and ``price`` over all
+               ended attempts. ``session_s``: wall seconds of all sessions, each from ``SessionOpened.t`` to
+               the ``t`` of its ``SessionClosed`` or ``SessionLost``, while open to the latest ``Alive.t`` or
+               ``ended_at`` of its attempts. ``idle_price``: those seconds at ``price_per_hour`` less
+               ``attempts_price``, at least 0. ``total_price``: both prices. ``by_phase``: ``{phase:
+               {evaluations, device_s, price}}`` of the attempts of each phase's trials.
+failures       ``[{outcome, count, example_cause, attempt}]`` over ended attempts that are neither ok, pruned
+               nor interrupted, retried ones included; most frequent first, ties by name. The example is
+               the first in the order of trials and attempts.
+warnings       ``[{flag, count, attempt}]`` over the ``info["flags"]`` of all ended attempts, in that order.
+policies       ``[{policy, action, cause}]``: every ``PolicyRaised``, in journal order.
+calibration    ``{seconds, values, noise_sd}`` of trial 0: ``ended_at - started_at`` and value of each seed's
+               end, standard deviation (n - 1) of the values there are; null before it was proposed.
+plan           ``TierChosen.plan``; null before.
+trials         ``[{number, phase, of, config, values, value, outcome, seconds, attempts}]`` by number.
+               ``values``: one a seed, null where it failed or has not ended. ``outcome``: ok; the first
+               failed seed's; while not finished ``running`` or ``waiting``. ``seconds``: device seconds of
+               all its ended attempts. ``attempts``: how many were started.
+=============  =========================================================================================
+
+``mean`` of a trial and its ``value`` are the mean over all its seeds, null while one is missing or failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from flopwise.budget.ledger import Ledger
+from flopwise.errors import RunError
+from flopwise.events import AttemptEnded, Event, RunCreated, SessionClosed
+from flopwise.journal.replay import RunState, TrialState
+from flopwise.objective import Objective
+from flopwise.stats.noise import noise_sd
+from flopwise.trial import Outcome, Phase
+
+FORMAT = 1
+"""Raised when a key changes its meaning."""
+
+NOT_FAILURES = frozenset({Outcome.OK, Outcome.PRUNED})
+
+
+def summarise(events: Iterable[Event]) -> dict[str, Any]:
+    """The summary of a run; the module's table says what each key holds.
+
+    Args:
+        events: The whole journal, in order.
+
+    Returns:
+        JSON values only; the same events give the same summary, byte for byte.
+
+    Raises:
+        RunError: If the journal holds no run.
+        JournalDamaged: If its events contradict each other.
+    """
+    state, ledger, best = RunState(), Ledger(), BestSoFar()
+    for event in events:
+        state.apply(event)
+        ledger.apply(event)
+        best.apply(event, state)
+    if state.created is None:
+        raise RunError("the journal is empty", expected="a run", fix="start one with `flopwise run`")
+    return {
+        "format": FORMAT,
+        **_identity(state.created, state),
+        **_outcome(state),
+        "best_so_far": best.rows,
+        "spend": _spend(ledger),
+        "failures": _failures(state),
+        "warnings": _warnings(state),
+        "policies": [{"policy": r.policy, "action": r.action, "cause": r.cause} for r in state.raised],
+        "calibration": _calibration(state),
+        "plan": state.tier.plan if state.tier else None,
+        "trials": [_trial(trial, state.objective) for _, trial in sorted(state.trials.items())],
+    }
+
+
+class BestSoFar:
+    """The best value of calibration and search against what all attempts had cost by then."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._spent_device_s = 0.0
+        self._seen = 0
+        self._best: float | None = None
+
+    def apply(self, event: Event, state: RunState) -> None:
+        """Take one event; ``state`` has it already."""
+        if isinstance(event, AttemptEnded):
+            self._spent_device_s += event.device_s
+        for number in state.completed[self._seen :]:
+            self._finished(state.trials[number], state.objective)
+        self._seen = len(state.completed)
+
+    def _finished(self, trial: TrialState, objective: Objective) -> None:
+        loss = trial.loss(objective)
+        if loss is None or trial.trial.phase not in (Phase.CALIBRATE, Phase.SEARCH):
+            return
+        if self._best is None or loss < self._best:
+            self._best = loss
+            value = objective.value(loss)
+            self.rows.append({"trial": trial.trial.number, "spent_device_s": self._spent_device_s, "value": value})
+
+
+def _identity(created: RunCreated, state: RunState) -> dict[str, Any]:
+    study = state.study
+    opened = state.sessions[-1].opened if state.sessions else None
+    return {
+        "name": created.name,
+        "run_id": created.run_id,
+        "created": created.created,
+        **_standing(state),
+        "study_hash": state.study_hash,
+        "workload": study["workload"],
+        "objective": {key: study["objective"][key] for key in ("metric", "direction")},
+        "tier": state.tier.tier if state.tier else None,
+        "limits": dict(study["limits"]),
+        "data": state.data,
+        "seed": study["search"]["seed"],
+        "command": opened.command if opened else "",
+        "machine": opened.machine if opened else {},
+        "slots": opened.slots if opened else [],
+        "versions": created.versions,
+    }
+
+
+def _standing(state: RunState) -> dict[str, Any]:
+    closed = state.sessions[-1].closed if state.sessions else None
+    phase = state.phase.phase if state.phase else None
+    if isinstance(closed, SessionClosed):
+        return {"state": closed.reason, "detail": closed.detail, "phase": phase}
+    name = "interrupted" if closed else "running" if state.sessions else "planned"
+    return {"state": name, "detail": "", "phase": phase}
+
+
+def _outcome(state: RunState) -> dict[str, Any]:
+    verdict, objective = state.verdict, state.objective
+    if verdict is None:
+        return {"verdict": None, "baseline": _measured(state.trials.get(0), objective), "winner": None}
+    decided = {trial.trial.of: trial for trial in state.by_phase(Phase.DECIDE)}
+    winner = None if verdict.winner is None else _measured(decided.get(verdict.winner), objective)
+    return {
+        "verdict": {"verdict": verdict.verdict, "reasons": verdict.reasons, "numbers": verdict.numbers},
+        "baseline": _measured(decided.get(0, state.trials.get(0)), objective),
+        "winner": None if winner is None else {**winner, "of": verdict.winner},
+    }
+
+
+def _measured(trial: TrialState | None, objective: Objective) -> dict[str, Any] | None:
+    if trial is None:
+        return None
+    values = _values(trial, objective)
+    config = dict(trial.trial.config)
+    return {"number": trial.trial.number, "config": config, "values": values, "mean": _mean(trial, objective)}
+
+
+def _values(trial: TrialState, objective: Objective) -> list[float | None]:
+    return [None if loss is None else objective.value(loss) for loss in trial.losses(objective)]
+
+
+def _mean(trial: TrialState, objective: Objective) -> float | None:
+    loss = trial.loss(objective)
+    return None if loss is None else objective.value(loss)
+
+
+def _spend(ledger: Ledger) -> dict[str, Any]:
+    phases = {
+        str(phase): {"evaluations": account.evaluations, "device_s": account.device_s, "price": account.price}
+        for phase, account in ledger.phases.items()
+    }
+    return {
+        "evaluations": ledger.total.evaluations,
+        "device_s": ledger.total.device_s,
+        "attempts_price": ledger.total.price,
+        "idle_price": ledger.idle_price(),
+        "total_price": ledger.price(),
+        "session_s": ledger.wall_s(),
+        "by_phase": phases,
+    }
+
+
+def _failures(state: RunState) -> list[dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for end in state.ended():
+        if end.interrupted or end.outcome in NOT_FAILURES:
+            continue
+        first = {"outcome": end.outcome, "count": 0, "example_cause": end.cause, "attempt": end.attempt}
+        rows.setdefault(end.outcome, first)["count"] += 1
+    return sorted(rows.values(), key=lambda row: (-row["count"], row["outcome"]))
+
+
+def _warnings(state: RunState) -> list[dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for end in state.ended():
+        for flag in _flags(end.info):
+            rows.setdefault(flag, {"flag": flag, "count": 0, "attempt": end.attempt})["count"] += 1
+    return list(rows.values())
+
+
+def _flags(info: Mapping[str, Any]) -> list[str]:
+    """What an attempt warned about; a workload that reports something else than a list has said nothing."""
+    flags = info.get("flags")
+    return [str(flag) for flag in flags] if isinstance(flags, list) else []
+
+
+def _calibration(state: RunState) -> dict[str, Any] | None:
+    trial = state.trials.get(0)
+    if trial is None:
+        return None
+    values = _values(trial, state.objective)
+    return {
+        "seconds": [None if end is None else end.ended_at - end.started_at for end in trial.finals()],
+        "values": values,
+        "noise_sd": noise_sd([value for value in values if value is not None]),
+    }
+
+
+def _trial(state: TrialState, objective: Objective) -> dict[str, Any]:
+    trial = state.trial
+    return {
+        "number": trial.number,
+        "phase": str(trial.phase),
+        "of": trial.of,
+        "config": dict(trial.config),
+        "values": _values(state, objective),
+        "value": _mean(state, objective),
+        "outcome": trial_outcome(state),
+        "seconds": sum(attempt.ended.device_s for attempt in state.attempts if attempt.ended),
+        "attempts": len(state.attempts),
+    }
+
+
+def trial_outcome(state: TrialState) -> str:
+    """``ok``, the failed seed's outcome, ``running`` or ``waiting``."""
+    if not state.finished:
+        return "running" if any(attempt.ended is None for attempt in state.attempts) else "waiting"
+    failure = state.failure()
+    return str(failure.outcome) if failure else str(Outcome.OK)

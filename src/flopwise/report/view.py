@@ -1,0 +1,82 @@
+"""Where the user looks while a study runs: a live table, plain lines, or nothing.
+
+The engine calls a view from one thread and never waits for it; a view never ends a study.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rich.console import Console
+
+from flopwise.budget.ledger import Ledger
+from flopwise.clock import Clock, RealClock
+from flopwise.events import Event
+from flopwise.journal.replay import RunState
+from flopwise.report.live import LiveView
+from flopwise.report.plain import PlainView
+
+
+class View(Protocol):
+    """What the engine tells its user."""
+
+    def open(self) -> None:
+        """Begin; may follow a :meth:`close`."""
+        ...
+
+    def event(self, event: Event, state: RunState) -> None:
+        """Something was journaled. ``state`` has it, and perhaps later events of the same batch."""
+        ...
+
+    def progress(self, text: str, done: float, total: float) -> None:
+        """Something long is under way; ``total`` is 0 when its end is unknown."""
+        ...
+
+    def message(self, text: str) -> None:
+        """Lines for the user; may be called before :meth:`open` and after :meth:`close`."""
+        ...
+
+    def tick(self, state: RunState, ledger: Ledger) -> None:
+        """Called several times a second."""
+        ...
+
+    def close(self) -> None:
+        """Leave the terminal as it was; calling it twice does no harm. Close before asking the user something."""
+        ...
+
+
+class SilentView:
+    """Shows nothing."""
+
+    def open(self) -> None:
+        """Nothing to begin."""
+
+    def event(self, event: Event, state: RunState) -> None:
+        """Say nothing."""
+
+    def progress(self, text: str, done: float, total: float) -> None:
+        """Say nothing."""
+
+    def message(self, text: str) -> None:
+        """Say nothing."""
+
+    def tick(self, state: RunState, ledger: Ledger) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
+def choose_view(console: Console, quiet: bool = False, clock: Clock | None = None) -> View:
+    """The view that fits: silent when asked for, live on a terminal, else plain lines.
+
+    Args:
+        console: Where to write.
+        quiet: Show nothing.
+        clock: Limits how often a live view draws; None for the machine's.
+    """
+    if quiet:
+        return SilentView()
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveView(console, clock or RealClock())
+    return PlainView(console, clock or RealClock())

@@ -1,0 +1,44 @@
+"""The report on disk: ``report.md`` for people, ``report.json`` for programs, both from the same events."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from flopwise.events import Event
+from flopwise.paths import RunFolder
+from flopwise.report.document import render_markdown
+from flopwise.report.summary import summarise
+
+
+def write_report(folder: RunFolder, events: Iterable[Event]) -> None:
+    """Write both files anew; the same events give the same bytes.
+
+    Each file is whole at every moment: it is written beside its place and renamed.
+
+    Args:
+        folder: The run folder; it exists.
+        events: The whole journal, in order.
+
+    Raises:
+        RunError: If the journal holds no run.
+        OSError: If the folder cannot be written.
+    """
+    summary = summarise(events)
+    _replace(folder.report_json, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    _replace(folder.report_md, render_markdown(summary))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put ``text`` at ``path``, readable by its owner only."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
