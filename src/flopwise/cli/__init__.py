@@ -1,0 +1,49 @@
+"""The command line: one short file per verb, wired together here.
+
+Exit codes: 0 done, 2 bad input, 3 paused, 4 failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from flopwise import __version__
+from flopwise.cli import check, init, logs, plan, report, resume, run, status, verify
+from flopwise.errors import FlopwiseError
+
+app = typer.Typer(
+    name="flopwise",
+    help="Spend your FLOPs wisely: priced, isolated, resumable search over training runs, ending in a verdict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (init, check, plan, run, status, resume, report, verify, logs):
+    app.command(verb.__name__.rpartition(".")[2])(verb.command)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"flopwise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Root of the command line; the verbs do the work."""
+
+
+def main() -> None:
+    """Entry point: runs a verb, prints flopwise's own errors without a traceback."""
+    try:
+        app()
+    except FlopwiseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

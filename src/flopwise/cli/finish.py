@@ -1,0 +1,21 @@
+"""The last screen of a session, and its exit code."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from flopwise.engine.request import Finish
+from flopwise.report.tables import closing_text
+
+EXIT_CODES = {"finished": 0, "planned": 0, "declined": 0, "paused": 3, "failed": 4, "interrupted": 130}
+
+
+def finish(done: Finish, *, as_json: bool = False) -> int:
+    """Print how the session ended; return the exit code."""
+    if as_json:
+        typer.echo(json.dumps(done.summary.get("plan"), indent=2))
+    else:
+        typer.echo(closing_text(done.summary, done.reason, done.detail, done.folder))
+    return EXIT_CODES[done.reason]

@@ -1,0 +1,42 @@
+"""From options to what the engine asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from flopwise import registry
+from flopwise.cli.options import command_line, interactive
+from flopwise.engine.request import Request
+from flopwise.paths import find_study
+from flopwise.report.view import choose_view
+from flopwise.study import Study, load_study
+
+
+def load(study: str, slots: int | None, executor: str | None) -> Study:
+    """The study file with the command line's overrides (only where and how much)."""
+    loaded = load_study(find_study(study))
+    overrides = {key: value for key, value in (("slots", slots), ("executor", executor)) if value is not None}
+    registry.load("executors", overrides.get("executor", loaded.canonical["execution"]["executor"]))
+    execution = {**loaded.canonical["execution"], **overrides}
+    return replace(loaded, canonical={**loaded.canonical, "execution": execution})
+
+
+def request(runs: Path, *, tier: str | None = None, yes: bool = False, quiet: bool = False) -> Request:
+    """Where to run, which view to show, and how to ask."""
+    console = Console()
+
+    def ask(question: str) -> bool:
+        return yes or not interactive() or typer.confirm(question, default=True)
+
+    return Request(
+        runs=runs,
+        view=choose_view(console, quiet=quiet),
+        command=command_line(),
+        tier=tier,
+        ask=ask,
+        may_ask=yes or interactive(),
+    )

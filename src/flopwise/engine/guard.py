@@ -1,0 +1,94 @@
+"""Limits and policies, asked with values taken from the state. Both are pure; this only translates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flopwise.budget.admission import NOTHING, Admission, Commitment, admit
+from flopwise.budget.ledger import Ledger
+from flopwise.budget.limits import Limits
+from flopwise.budget.plan import Plan
+from flopwise.clock import Clock
+from flopwise.events import AttemptEnded, PolicyRaised
+from flopwise.journal.replay import AttemptState, RunState
+from flopwise.policies.policy import Finished, History, Policy
+from flopwise.stats.noise import noise_sd
+from flopwise.trial import AttemptId, Outcome, Phase
+
+
+class Guard:
+    """Decides whether an attempt may start, and whether the study goes on.
+
+    Args:
+        study: Canonical study.
+        policies: By name, in the order they are asked.
+        clock: For the wall time of the session that runs.
+    """
+
+    def __init__(self, study: Mapping[str, Any], policies: Mapping[str, Policy], clock: Clock) -> None:
+        self._study = study
+        self._limits = Limits.from_study(study)
+        self._timeout_s = study["evaluation"]["timeout"]
+        self._policies = policies
+        self._clock = clock
+        self._finished: list[Finished] = []
+
+    def admit(self, state: RunState, ledger: Ledger, phase: Phase, evaluation: tuple[int, int], free: int) -> Admission:
+        """May one more evaluation start, and with what time-out?
+
+        Args:
+            state: The run so far.
+            ledger: What it has spent.
+            phase: What the evaluation is for.
+            evaluation: Trial number and seed index.
+            free: Slots that could start something now.
+        """
+        plan = Plan.from_json(state.tier.plan) if state.tier else None
+        return admit(
+            self._limits,
+            ledger.spent(self._clock.monotonic()),
+            [_commitment(attempt, ledger) for attempt in state.running()],
+            estimate_s=plan.seconds_per_evaluation if plan else None,
+            timeout_s=self._timeout_s,
+            reserve=plan.reserve(state.tier.tier, phase) if plan and state.tier else NOTHING,
+            retry=ledger.evaluated(*evaluation),
+            starting=free,
+        )
+
+    def judge(self, state: RunState) -> PolicyRaised | None:
+        """The first policy that wants the study paused or its search ended; None when all are content."""
+        settled = {raised.policy for raised in state.raised if raised.action == "end_search"}
+        for name, policy in self._policies.items():
+            decision = None if name in settled else policy.judge(self._history(state, name))
+            if decision is not None:
+                return PolicyRaised(name, decision.action, decision.cause, dict(decision.evidence))
+        return None
+
+    def _history(self, state: RunState, policy: str) -> History:
+        population = self._population(state)
+        news = state.final_ends[len(self._finished) :]
+        self._finished += [_finished(end, state, population) for end in news]
+        return History(
+            finished=tuple(self._finished),
+            population=population,
+            noise_sd=noise_sd([loss for loss in state.trials[0].losses(state.objective) if loss is not None]),
+            accepted_after=state.accepted_at.get(policy, 0),
+            seeds=self._study["evaluation"]["seeds"],
+        )
+
+    def _population(self, state: RunState) -> int | None:
+        tier = self._study["tiers"][state.tier.tier] if state.tier else {}
+        return tier.get("population")
+
+
+def _finished(end: AttemptEnded, state: RunState, population: int | None) -> Finished:
+    trial = state.trials[AttemptId.parse(end.attempt).trial].trial
+    generation = 1 + (trial.number - 1) // population if population and trial.phase is Phase.SEARCH else None
+    ok = end.outcome == Outcome.OK
+    loss = state.objective.loss(end.metrics) if ok else None
+    return Finished(trial.number, trial.phase, generation, loss, Outcome(end.outcome))
+
+
+def _commitment(attempt: AttemptState, ledger: Ledger) -> Commitment:
+    return Commitment(attempt.intent.limit_s, retry=ledger.evaluated(attempt.id.trial, attempt.id.seed_index))

@@ -1,0 +1,216 @@
+"""The coordinator's loop: one thread around the executor's poll, the only writer of the journal.
+
+Order of every round: decide what is next, write the intents, sync, start the processes; then wait for
+messages, write results, sync, show them. Nothing is started before its intent is on disk, nothing is
+shown before its result is.
+"""
+
+from __future__ import annotations
+
+from flopwise.engine.attempts import STOP_GRACE_S, Attempts
+from flopwise.engine.confirm import out_of_budget
+from flopwise.engine.desk import Closing, Desk
+from flopwise.engine.phases import Search, after_search, start_calibration
+from flopwise.engine.prepare import prepare_data
+from flopwise.events import Alive, PhaseStarted, PolicyRaised, TierChosen
+from flopwise.journal.replay import TrialState
+from flopwise.trial import Phase
+from flopwise.wire import Job
+
+HEARTBEAT_S = 5.0
+"""A crash of the coordinator leaves at most this much of its time unrecorded."""
+
+ROWS_EVERY_S = 1.0
+"""Learning-curve rows are journaled at most this often (and always before an attempt's end)."""
+
+POLL_S = 0.25
+"""Longest wait for a message; signals wake the loop at once."""
+
+
+class Loop:
+    """Runs a session to its closing.
+
+    Args:
+        desk: What it works with.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._record = desk.record
+        self._attempts = Attempts(desk)
+        self._search: Search | None = None
+        self._wish: Closing | None = None
+        self._deadline: float | None = None
+        self._signals_seen = 0
+        self._judged = 0
+        self._rows_at = self._alive_at = desk.clock.monotonic()
+
+    def run(self) -> Closing:
+        """Work until the study is done, paused, interrupted or failed.
+
+        Raises:
+            WorkloadError: If the data cannot be prepared.
+            RunError: If the data is not what the run was started with.
+            ExecutorError: If the keeper keeps dying.
+            JournalError: If the journal cannot be written; nothing unwritten was acknowledged.
+        """
+        if self._desk.has_data and not prepare_data(self._desk):
+            return Closing("interrupted", self._desk.signals.last)
+        while True:
+            self._advance()
+            self._launch()
+            closing = self._closing()
+            if closing is not None:
+                return closing
+            self._listen()
+
+    # What is next
+
+    def _advance(self) -> None:
+        if self._wish is not None:
+            return
+        state = self._record.state
+        phase = state.phase.phase if state.phase else None
+        if phase is None:
+            self._record.add(*start_calibration(self._desk.study))
+        elif phase == Phase.CALIBRATE and state.trials[0].finished:
+            self._calibrated(state.trials[0])
+        elif phase in (Phase.SEARCH, Phase.CHOOSE, Phase.DECIDE):
+            self._judge()
+            if self._wish is None:
+                self._go_on(phase)
+        self._record.commit()
+
+    def _calibrated(self, baseline: TrialState) -> None:
+        failure = baseline.failure()
+        if failure is not None:
+            self._wish = Closing("failed", f"the baseline itself ended as {failure.outcome}: {failure.cause}")
+            return
+        tier = self._desk.choose_tier()
+        if tier is None:
+            self._wish = Closing("planned", "calibrated; nothing else was started")
+            return
+        self._record.add(tier, PhaseStarted(Phase.SEARCH))
+
+    def _go_on(self, phase: str) -> None:
+        state = self._record.state
+        assert state.tier is not None
+        if phase == Phase.SEARCH and not self._search_over(state.tier):
+            assert self._search is not None
+            self._record.add(*self._search.propose(state))
+        elif not self._attempts.running:
+            self._record.add(*after_search(self._desk.study, state, int(state.tier.plan["confirm_seeds"])))
+
+    def _search_over(self, tier: TierChosen) -> bool:
+        if self._search is None:
+            self._search = self._desk.make_search(tier)
+        state = self._record.state
+        return self._search.complete(state) or any(raised.action == "end_search" for raised in state.raised)
+
+    def _judge(self) -> None:
+        """Ask the policies, whenever another evaluation is final."""
+        state = self._record.state
+        if len(state.final_ends) == self._judged:
+            return
+        self._judged = len(state.final_ends)
+        raised = self._desk.guard.judge(state)
+        if raised is not None:
+            self._record.add(raised)
+            if raised.action == "pause":
+                self._wish = Closing("paused", f"{raised.policy}: {raised.cause}")
+
+    # Starting attempts
+
+    def _launch(self) -> None:
+        """Start waiting evaluations of the current phase, in trial order, until slots or limits end it."""
+        if self._wish is not None:
+            return
+        jobs: list[Job] = []
+        waiting = ((trial, index) for trial in self._current_trials() for index in trial.waiting())
+        for trial, seed_index in waiting:
+            slot = self._attempts.free_slot()
+            if slot is None:
+                break
+            evaluation = (trial.trial.number, seed_index)
+            admission = self._desk.guard.admit(
+                self._record.state, self._record.ledger, trial.trial.phase, evaluation, self._attempts.free
+            )
+            if admission.refused is not None:
+                self._refused(admission.refused)
+                break
+            jobs.append(self._attempts.intend(trial, seed_index, slot, admission.limit_s))
+        self._attempts.start(jobs)
+
+    def _current_trials(self) -> list[TrialState]:
+        phase = self._record.state.phase
+        if phase is None or phase.phase == "done":
+            return []
+        return self._record.state.unfinished(Phase(phase.phase))
+
+    def _refused(self, cause: str) -> None:
+        """A limit allows nothing more: when the running ones have ended, end the phase."""
+        if self._attempts.running:
+            return
+        state = self._record.state
+        phase = state.phase.phase if state.phase else ""
+        if phase == Phase.SEARCH:
+            self._record.add(PolicyRaised("limits", "end_search", cause, {}))
+        elif phase == Phase.CALIBRATE:
+            self._wish = Closing("failed", f"the limits do not even allow the baseline: {cause}")
+        else:
+            self._record.add(*out_of_budget(self._desk.study, state, cause))
+
+    # Listening
+
+    def _listen(self) -> None:
+        desk = self._desk
+        for message in desk.executor.poll(POLL_S if self._attempts.running else 0.0, desk.signals.wake):
+            self._attempts.hear(message)
+        self._obey_signals()
+        self._keep_time()
+        self._record.commit()
+        desk.view.tick(self._record.state, self._record.ledger)
+
+    def _keep_time(self) -> None:
+        now = self._desk.clock.monotonic()
+        if now - self._rows_at >= ROWS_EVERY_S:
+            self._rows_at = now
+            self._attempts.flush_rows()
+        if now - self._alive_at >= HEARTBEAT_S:
+            self._alive_at = now
+            self._record.add(Alive(now))
+
+    # Ending
+
+    def _obey_signals(self) -> None:
+        signals = self._desk.signals
+        if signals.count > self._signals_seen:
+            signals.drain()
+            self._signals_seen = signals.count
+            self._signalled()
+        if self._deadline is not None and self._desk.clock.monotonic() >= self._deadline:
+            self._deadline = None
+            self._attempts.stop_all("the grace after the signal is over", STOP_GRACE_S)
+
+    def _signalled(self) -> None:
+        """First signal: start nothing more and let attempts finish. Second: end them now."""
+        if self._deadline is not None or self._signals_seen > 1:
+            self._deadline = None
+            self._attempts.stop_all("second signal", 0.0)
+            return
+        self._wish = Closing("interrupted", self._desk.signals.last)
+        grace_s = float(self._desk.study["execution"]["grace"])
+        self._deadline = self._desk.clock.monotonic() + grace_s
+        if self._attempts.running:
+            self._desk.view.message(
+                f"{self._desk.signals.last}: nothing new is started; {self._attempts.running} running "
+                f"have {grace_s:g} s to finish. Once more ends them now."
+            )
+
+    def _closing(self) -> Closing | None:
+        if self._attempts.running:
+            return None
+        state = self._record.state
+        if state.phase is not None and state.phase.phase == "done":
+            return Closing("finished", state.verdict.verdict if state.verdict else "")
+        return self._wish

@@ -1,0 +1,126 @@
+"""What the study does next, as a function of its state: which phase begins, which trials are proposed.
+
+    calibrate ─► search ─► choose ─► decide ─► done
+
+Nothing here does I/O. The one thing with a memory is the searcher, and that is told from the state
+alone, so a resumed run and an undisturbed one propose the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flopwise.engine.confirm import candidates, choose_events, decide_events, verdict_events
+from flopwise.events import Event, PhaseStarted, TrialProposed
+from flopwise.journal.replay import RunState
+from flopwise.searchers.searcher import Searcher
+from flopwise.seeds import derive
+from flopwise.study import baseline_config
+from flopwise.trial import Phase, Proposal, Told
+
+
+def evaluation_seeds(study: Mapping[str, Any], count: int) -> list[int]:
+    """The first ``count`` seeds that calibration and every search trial share."""
+    return [derive(study["search"]["seed"], "evaluation", index) for index in range(count)]
+
+
+def start_calibration(study: Mapping[str, Any]) -> list[Event]:
+    """Trial 0: the baseline, on enough seeds to time it and to see its noise."""
+    count = max(study["calibration"]["seeds"], study["evaluation"]["seeds"])
+    proposal = TrialProposed(
+        number=0,
+        phase=Phase.CALIBRATE,
+        config=baseline_config(study),
+        stop=study["evaluation"]["stop"],
+        seeds=evaluation_seeds(study, count),
+    )
+    return [PhaseStarted(Phase.CALIBRATE), proposal]
+
+
+class Search:
+    """Feeds the searcher from the state and turns its proposals into events.
+
+    Args:
+        searcher: Fresh; it is told everything again, in order.
+        study: Canonical study.
+        tier: ``population`` and ``generations``, or ``trials``.
+        slots: How many evaluations run at once.
+    """
+
+    def __init__(self, searcher: Searcher, study: Mapping[str, Any], tier: Mapping[str, int], slots: int) -> None:
+        self._searcher = searcher
+        self._stop = study["evaluation"]["stop"]
+        self._seeds = evaluation_seeds(study, study["evaluation"]["seeds"])
+        self._population = tier.get("population")
+        self._total = tier["trials"] if "trials" in tier else tier["population"] * tier["generations"]
+        self._slots = slots
+        self._told = 0
+
+    def complete(self, state: RunState) -> bool:
+        """Whether every trial of the tier is proposed and finished."""
+        return len(state.by_phase(Phase.SEARCH)) >= self._total and not state.unfinished(Phase.SEARCH)
+
+    def propose(self, state: RunState) -> list[Event]:
+        """New trials, as many as may be proposed now; often none."""
+        proposed, unfinished = len(state.by_phase(Phase.SEARCH)), len(state.unfinished(Phase.SEARCH))
+        if self._population:
+            numbers = self._rest_of_generation(proposed, unfinished, self._population)
+        else:
+            numbers = self._numbers(proposed, self._slots - unfinished)
+        if not numbers:
+            return []
+        self._tell(state)
+        return [self._event(proposal) for proposal in self._searcher.ask(numbers)]
+
+    def _rest_of_generation(self, proposed: int, unfinished: int, population: int) -> list[int]:
+        """Numbers that complete a half-proposed generation, or open the next one when all is finished."""
+        begun = proposed % population
+        if begun == 0 and unfinished:
+            return []
+        return self._numbers(proposed, population - begun)
+
+    def _numbers(self, proposed: int, wanted: int) -> list[int]:
+        count = max(0, min(wanted, self._total - proposed))
+        return [1 + proposed + offset for offset in range(count)]
+
+    def _tell(self, state: RunState) -> None:
+        """Tell what the searcher has not heard: whole generations by number, or trials as they finished."""
+        news = state.told(self._told)
+        size = self._population or 1
+        for start in range(0, len(news) - size + 1, size):
+            self._searcher.tell(sorted(news[start : start + size], key=_number))
+            self._told += size
+
+    def _event(self, proposal: Proposal) -> TrialProposed:
+        return TrialProposed(
+            number=proposal.number,
+            phase=Phase.SEARCH,
+            config=dict(proposal.config),
+            stop=self._stop,
+            seeds=self._seeds,
+            point=list(proposal.point),
+            visible=self._told,
+        )
+
+
+def _number(told: Told) -> int:
+    return told.number
+
+
+def after_search(study: Mapping[str, Any], state: RunState, seeds_decide: int) -> list[Event]:
+    """The next step of confirmation, or the verdict; empty while trials are running.
+
+    Args:
+        study: Canonical study.
+        state: The run so far; its search is over.
+        seeds_decide: n of the deciding step, from the plan.
+    """
+    phase = state.phase.phase if state.phase else ""
+    if phase == Phase.SEARCH:
+        return choose_events(study, state, candidates(study, state), seeds_decide)
+    if phase == Phase.CHOOSE and not state.unfinished(Phase.CHOOSE):
+        return decide_events(study, state, seeds_decide)
+    if phase == Phase.DECIDE and not state.unfinished(Phase.DECIDE):
+        return verdict_events(study, state)
+    return []

@@ -1,0 +1,142 @@
+"""Picking up a run whose coordinator died: close its session, and settle every attempt it left open.
+
+An attempt left open has either finished (its ``summary.json`` is complete: its result is adopted, not
+run again) or not (it is charged for the time it ran and run again as the next attempt). Times come
+from the keeper's stamps, which outlive the coordinator; where a stamp is missing, from the last sign of
+life plus one heartbeat.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flopwise.budget.ledger import charge
+from flopwise.engine.loop import HEARTBEAT_S
+from flopwise.events import Alive, AttemptEnded, Event, SessionLost, SessionOpened
+from flopwise.executors.stamps import read_stamps
+from flopwise.journal.replay import AttemptState, RunState, SessionState
+from flopwise.paths import RunFolder
+from flopwise.trial import Outcome
+
+FINISHED = frozenset({Outcome.OK, Outcome.NAN, Outcome.OOM, Outcome.ERROR, Outcome.PRUNED})
+"""Outcomes a worker reports of its own accord; anything else means it was cut off."""
+
+
+@dataclass
+class Stamps:
+    """What the keepers of a run wrote down, by attempt.
+
+    Args:
+        starts: Stamp before the fork, monotonic seconds.
+        ends: The whole end record.
+        gone_at: When the last keeper saw its coordinator disappear; None when it did not.
+    """
+
+    starts: dict[str, float] = field(default_factory=dict)
+    ends: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    gone_at: float | None = None
+
+
+def fold_stamps(records: Iterable[Mapping[str, Any]]) -> Stamps:
+    """The keepers' stamps, in order, as a fold."""
+    stamps = Stamps()
+    for record in records:
+        match record["event"]:
+            case "keeper":
+                stamps.gone_at = None
+            case "coordinator_gone":
+                stamps.gone_at = float(record["at"])
+            case "start":
+                stamps.starts[record["attempt"]] = float(record["at"])
+            case "end":
+                stamps.ends[record["attempt"]] = record
+    return stamps
+
+
+def recover(folder: RunFolder, state: RunState, events: Sequence[Event]) -> list[Event]:
+    """Events that settle what the last session left open; empty after a session that closed in order.
+
+    Args:
+        folder: The run folder; every process of the lost session is gone already.
+        state: The run as replayed.
+        events: What it was replayed from.
+    """
+    if not state.sessions or state.sessions[-1].closed is not None:
+        return []
+    session = state.sessions[-1]
+    stamps = fold_stamps(read_stamps(folder.stamps))
+    lost = _lost(session, state, stamps, events)
+    price_per_hour = state.study["execution"]["price_per_hour"]
+    settled = [
+        _settle(folder, attempt, stamps, lost.t, len(session.opened.slots), price_per_hour)
+        for attempt in state.running()
+    ]
+    return [*settled, lost]
+
+
+def last_sign(events: Iterable[Event]) -> float:
+    """Latest monotonic time that the last session journaled, in seconds."""
+    latest = 0.0
+    for event in events:
+        if isinstance(event, SessionOpened):
+            latest = event.t
+        elif isinstance(event, Alive):
+            latest = max(latest, event.t)
+        elif isinstance(event, AttemptEnded):
+            latest = max(latest, event.ended_at)
+    return latest
+
+
+def _lost(session: SessionState, state: RunState, stamps: Stamps, events: Sequence[Event]) -> SessionLost:
+    """Until when the lost session is charged: when its keeper saw it go, else one heartbeat after its last sign.
+
+    Its attempts outlive it by the moment it takes to end them; that moment is the session's too.
+    """
+    open_names = [str(attempt.id) for attempt in state.running()]
+    ends = [float(stamps.ends[name]["at"]) for name in open_names if name in stamps.ends]
+    starts = [stamps.starts[name] for name in open_names if name in stamps.starts]
+    sign = max([last_sign(events), *starts])
+    if stamps.gone_at is not None and stamps.gone_at >= sign:
+        return SessionLost(session.opened.session, max([stamps.gone_at, *ends]), "keeper")
+    return SessionLost(session.opened.session, max([sign + HEARTBEAT_S, *ends]), "journal")
+
+
+def _settle(
+    folder: RunFolder, attempt: AttemptState, stamps: Stamps, lost_s: float, slots: int, price_per_hour: float
+) -> AttemptEnded:
+    name = str(attempt.id)
+    end = stamps.ends.get(name, {})
+    started_at = stamps.starts.get(name, lost_s)
+    ended_at = float(end.get("at", max(lost_s, started_at)))
+    device_s, price = charge(ended_at - started_at, slots=slots, price_per_hour=price_per_hour)
+    summary = _summary(folder.summary(name), name)
+    finished = summary is not None and summary["outcome"] in FINISHED
+    return AttemptEnded(
+        attempt=name,
+        outcome=summary["outcome"] if summary and finished else Outcome.KILLED,
+        metrics=dict(summary["metrics"]) if summary and finished else {},
+        info=dict(summary["info"]) if summary and finished else {},
+        started_at=started_at,
+        ended_at=ended_at,
+        device_s=device_s,
+        price=price,
+        cpu_s=end.get("cpu_s"),
+        peak_rss_bytes=end.get("peak_rss_bytes"),
+        cause=summary["cause"] if summary and finished else "the coordinator ended while it ran",
+        interrupted=not finished,
+        stamp="keeper" if "at" in end else "heartbeat",
+    )
+
+
+def _summary(path: Path, attempt: str) -> dict[str, Any] | None:
+    """A complete summary of this very attempt, or None. It is written under another name and renamed."""
+    try:
+        summary = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    known = isinstance(summary, dict) and summary.get("attempt") == attempt
+    return summary if known and {"outcome", "metrics", "info", "cause"} <= set(summary) else None

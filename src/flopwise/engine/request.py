@@ -1,0 +1,59 @@
+"""What a caller asks of the engine, and what it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flopwise.clock import Clock, RealClock
+from flopwise.report.view import View
+
+
+def _always(_: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Request:
+    """Where and how a study is to be run; the study itself says what.
+
+    Args:
+        runs: Folder that holds the runs.
+        view: Where the user looks.
+        command: What to type to get the same again.
+        tier: Which tier to spend; None for the study's first (or the one chosen in an earlier session).
+        ask: Puts a yes/no question to the user.
+        may_ask: Whether there is somebody to ask.
+        objective: Encoded Python function of a ``function`` study.
+        objective_id: What identifies that function (its name, or a hash of its source).
+        clock: Real, or simulated in tests.
+    """
+
+    runs: Path
+    view: View
+    command: str
+    tier: str | None = None
+    ask: Callable[[str], bool] = _always
+    may_ask: bool = False
+    objective: str | None = None
+    objective_id: str = ""
+    clock: Clock = field(default_factory=RealClock)
+
+
+@dataclass(frozen=True)
+class Finish:
+    """How a session ended.
+
+    Args:
+        reason: planned, declined, finished, paused, interrupted or failed.
+        detail: One line.
+        folder: The run folder.
+        summary: The report as JSON.
+    """
+
+    reason: str
+    detail: str
+    folder: Path
+    summary: dict[str, Any]

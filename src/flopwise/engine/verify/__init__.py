@@ -1,0 +1,78 @@
+"""An oracle for runs: every record, proposal, charge and reported number derived again, by code of its own.
+
+It shares the words of the house (events, seeds, space), the study's reading and the searchers with the
+engine, and nothing else: no replay, no ledger, no report. What it finds is a list of differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from flopwise.engine.verify.charges import check_charges
+from flopwise.engine.verify.confirmation import check_phases, check_verdict
+from flopwise.engine.verify.difference import Difference
+from flopwise.engine.verify.document import check_report
+from flopwise.engine.verify.lifecycles import check_lifecycles, check_study
+from flopwise.engine.verify.plan import check_plan
+from flopwise.engine.verify.proposals import check_proposals
+from flopwise.engine.verify.records import read_records
+from flopwise.engine.verify.run import Run, fold
+from flopwise.engine.verify.summaries import check_summaries
+from flopwise.errors import FlopwiseError
+from flopwise.paths import RunFolder
+
+__all__ = ["Difference", "verify"]
+
+Check = Callable[[Run], Iterator[Difference]]
+
+
+def verify(folder: RunFolder) -> list[Difference]:
+    """Everything in a run folder that does not hold; empty when all of it does.
+
+    An unterminated last record is none: it was never acknowledged, and opening the run drops it.
+
+    Args:
+        folder: A run folder; nothing in it is changed or locked.
+
+    Returns:
+        Damaged records first. After a record that can no longer be read as an event, or an altered
+        study, nothing else can be derived and only those are listed.
+
+    Raises:
+        OSError: If the journal cannot be read.
+    """
+    reading = read_records(folder)
+    if reading.lost or not reading.records:
+        return reading.differences or [Difference(folder.journal.name, "records", "at least one", "none")]
+    run, contradictions = fold(reading.records)
+    found = [*reading.differences, *contradictions, *_guarded("study", check_study, run)]
+    if not run.studies or any("study" in difference.what for difference in found):
+        return found
+    for name, check in _checks(folder).items():
+        found += _guarded(name, check, run)
+    return found
+
+
+def _checks(folder: RunFolder) -> dict[str, Check]:
+    return {
+        "lifecycles": check_lifecycles,
+        "proposals": check_proposals,
+        "charges": lambda run: check_charges(run, folder),
+        "summaries": lambda run: check_summaries(run, folder),
+        "plan": check_plan,
+        "phases": check_phases,
+        "verdict": check_verdict,
+        "report.json": lambda run: check_report(run, folder),
+    }
+
+
+def _guarded(name: str, check: Check, run: Run) -> list[Difference]:
+    """A check's findings; a journal that makes no sense to it is a finding as well."""
+    found: list[Difference] = []
+    try:
+        found.extend(check(run))
+    except (FlopwiseError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        found.append(
+            Difference(name, "re-derivation", "a journal that can be followed", f"{type(error).__name__}: {error}")
+        )
+    return found

@@ -1,0 +1,102 @@
+"""Was every attempt charged for what it took? And what does it all add up to?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from flopwise.engine.verify.difference import Difference, compare, read_json
+from flopwise.engine.verify.run import Attempt, Run, Session
+from flopwise.events import Alive, AttemptEnded
+from flopwise.paths import RunFolder
+
+EXACT_ENOUGH = 1e-9
+"""Relative tolerance for prices: the order of multiplications is not part of the promise."""
+
+ENDINGS = ("cpu_s", "peak_rss_bytes")
+"""What the keeper's end stamp says beyond the time."""
+
+
+def check_charges(run: Run, folder: RunFolder) -> Iterator[Difference]:
+    """Device time and price of each attempt, and the keeper's stamps of it."""
+    stamps = read_stamps(folder.stamps)
+    for _, attempt, end, record in run.ended():
+        where, study = record.where, run.study_at(record.number)
+        device_s = end.ended_at - end.started_at
+        price = study["execution"]["price_per_hour"] / 3600 * device_s / _slots(run, attempt)
+        yield from compare(where, device_s, end.device_s, "device_s", EXACT_ENOUGH)
+        yield from compare(where, price, end.price, "price", EXACT_ENOUGH)
+        yield from _stamped(where, end, stamps.get(end.attempt, {}))
+
+
+def _slots(run: Run, attempt: Attempt) -> int:
+    opened = [s.opened for s in run.sessions if s.opened.session == attempt.intent.session]
+    return len(opened[0].slots) if opened else 1
+
+
+def read_stamps(path: Path) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """The keeper's ``start`` and ``end`` stamps by attempt; lines cut short are left out."""
+    stamps: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
+        stamp = read_json(line)
+        if stamp.get("event") in ("start", "end") and isinstance(stamp.get("attempt"), str):
+            stamps.setdefault(stamp["attempt"], {})[stamp["event"]] = stamp
+    return stamps
+
+
+def _stamped(where: str, end: AttemptEnded, stamps: Mapping[str, Mapping[str, Any]]) -> Iterator[Difference]:
+    """The keeper's times. An attempt whose keeper died may have a start that nobody heard of."""
+    unheard = end.interrupted and "end" not in stamps
+    if "start" in stamps and not unheard:
+        yield from compare(where, stamps["start"].get("at"), end.started_at, "started_at (keeper.jsonl)")
+    if "end" in stamps:
+        yield from compare(where, stamps["end"].get("at"), end.ended_at, "ended_at (keeper.jsonl)")
+        for name in ENDINGS:
+            if name in stamps["end"]:
+                yield from compare(where, stamps["end"][name], getattr(end, name), f"{name} (keeper.jsonl)")
+
+
+def spend(run: Run) -> dict[str, Any]:
+    """What the run cost, as the report says it; sums in journal order."""
+    total: dict[str, Any] = {"evaluations": 0, "device_s": 0.0, "price": 0.0}
+    phases: dict[str, dict[str, Any]] = {}
+    evaluated = set()
+    for trial, attempt, end, _ in run.ended():
+        seed = (attempt.id.trial, attempt.id.seed_index)
+        counts = not end.interrupted and seed not in evaluated
+        evaluated |= {seed} if counts else set()
+        for account in (total, phases.setdefault(trial.event.phase, dict.fromkeys(total, 0))):
+            account["evaluations"] += counts
+            account["device_s"] += end.device_s
+            account["price"] += end.price
+    seconds = [session_s(run, session) for session in run.sessions]
+    machine = sum(_rate(run, session) * s for session, s in zip(run.sessions, seconds, strict=True))
+    idle = max(0.0, machine - total["price"])
+    return {
+        "evaluations": total["evaluations"],
+        "device_s": total["device_s"],
+        "attempts_price": total["price"],
+        "idle_price": idle,
+        "total_price": total["price"] + idle,
+        "session_s": sum(seconds),
+        "by_phase": phases,
+    }
+
+
+def session_s(run: Run, session: Session) -> float:
+    """Seconds of a session: to its closing, while it is open to its last sign of life."""
+    if session.closed is not None:
+        return session.closed.t - session.opened.t
+    signs = [session.opened.t]
+    for record in run.records:
+        if record.number > session.first.number and isinstance(record.event, Alive):
+            signs.append(record.event.t)
+    signs += [end.ended_at for _, a, end, _ in run.ended() if a.intent.session == session.opened.session]
+    return max(signs) - session.opened.t
+
+
+def _rate(run: Run, session: Session) -> float:
+    """Money a second: the price in force when the session ended, or now."""
+    until = session.last.number if session.last else run.records[-1].number
+    return float(run.study_at(until)["execution"]["price_per_hour"] / 3600.0)

@@ -1,0 +1,195 @@
+"""``report.json`` written again from the journal by other code, and compared leaf by leaf.
+
+A report is allowed to be older than the journal (the run went on, or was killed, after it was written):
+then it has to be exactly what the journal said at some earlier moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flopwise.engine.verify.charges import spend
+from flopwise.engine.verify.confirmation import pooled_sd
+from flopwise.engine.verify.difference import Difference, compare
+from flopwise.engine.verify.run import Run, Session, Trial, fold
+from flopwise.events import AttemptStarted, SessionClosed
+from flopwise.paths import RunFolder
+
+FORMAT = 1
+
+ENDED_WELL = ("ok", "pruned")
+
+
+def check_report(run: Run, folder: RunFolder) -> Iterator[Difference]:
+    """Every leaf of ``report.json``; nothing where there is no report yet."""
+    path = folder.report_json
+    if not path.is_file():
+        return
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        yield Difference(path.name, "content", "JSON", str(error))
+        return
+    differences = list(compare(path.name, expected_report(run), found))
+    if differences and not _was_true(run, found):
+        yield from differences
+
+
+def _was_true(run: Run, found: Any) -> bool:
+    """Whether the report is what the journal said at an earlier moment."""
+    attempts = _attempts(found)
+    started = 0
+    for count, record in enumerate(run.records, start=1):
+        started += isinstance(record.event, AttemptStarted)
+        if started == attempts and not list(compare("", expected_report(fold(run.records[:count])[0]), found)):
+            return True
+    return False
+
+
+def _attempts(found: Any) -> int | None:
+    """Attempts started by the time of a report: narrows down which moment it can be of."""
+    try:
+        return sum(int(trial["attempts"]) for trial in found["trials"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def expected_report(run: Run) -> dict[str, Any]:
+    """The whole report of a run."""
+    created, study = run.created, run.study
+    assert created is not None
+    last = run.sessions[-1] if run.sessions else None
+    return {
+        "format": FORMAT,
+        "name": created.name,
+        "run_id": created.run_id,
+        "created": created.created,
+        **_standing(run, last),
+        "study_hash": run.studies[-1][2],
+        "workload": study["workload"],
+        "objective": study["objective"],
+        "tier": run.tier[1].tier if run.tier else None,
+        "limits": study["limits"],
+        "data": run.data,
+        "seed": study["search"]["seed"],
+        "command": last.opened.command if last else "",
+        "machine": last.opened.machine if last else {},
+        "slots": last.opened.slots if last else [],
+        "versions": created.versions,
+        **_judged(run),
+        "best_so_far": _best_so_far(run),
+        "spend": spend(run),
+        "failures": _failures(run),
+        "warnings": _warnings(run),
+        "policies": [{"policy": each.policy, "action": each.action, "cause": each.cause} for each in run.raised],
+        "calibration": _calibration(run.trials.get(0)),
+        "plan": run.tier[1].plan if run.tier else None,
+        "trials": [_row(trial) for _, trial in sorted(run.trials.items())],
+    }
+
+
+def _standing(run: Run, last: Session | None) -> dict[str, Any]:
+    phases = sorted((record.number, phase) for phase, (record, _) in run.phases.items())
+    phase = phases[-1][1] if phases else None
+    if last is not None and isinstance(last.closed, SessionClosed):
+        return {"state": last.closed.reason, "detail": last.closed.detail, "phase": phase}
+    state = "planned" if last is None else "running" if last.closed is None else "interrupted"
+    return {"state": state, "detail": "", "phase": phase}
+
+
+def _judged(run: Run) -> dict[str, Any]:
+    """Verdict, baseline and winner: after a verdict on the fresh seeds of the deciding phase."""
+    calibrated = run.trials.get(0)
+    if run.verdict is None:
+        return {"verdict": None, "baseline": _values(calibrated), "winner": None}
+    event = run.verdict[1]
+    decided = {trial.event.of: trial for trial in run.by_phase("decide")}
+    winner = _values(decided.get(event.winner)) if event.winner is not None else None
+    return {
+        "verdict": {"verdict": event.verdict, "reasons": event.reasons, "numbers": event.numbers},
+        "baseline": _values(decided.get(0, calibrated)),
+        "winner": None if winner is None else {**winner, "of": event.winner},
+    }
+
+
+def _values(trial: Trial | None) -> dict[str, Any] | None:
+    if trial is None:
+        return None
+    event = trial.event
+    return {"number": event.number, "config": event.config, "values": trial.values(), "mean": _mean(trial)}
+
+
+def _mean(trial: Trial) -> float | None:
+    """The mean in the user's metric: of the losses, turned back, so that it is the value ranked by."""
+    loss = trial.loss()
+    return -loss if loss is not None and trial.study["objective"]["direction"] == "maximize" else loss
+
+
+def _best_so_far(run: Run) -> list[dict[str, Any]]:
+    """Improvements in the order of finishing, each with the device time of all ends up to there."""
+    rows: list[dict[str, Any]] = []
+    finished = {at: trial for at, trial in run.finished if trial.event.phase in ("calibrate", "search")}
+    best: float | None = None
+    spent = 0.0
+    for _, _, end, record in run.ended():
+        spent += end.device_s
+        trial = finished.get(record.number)
+        loss = trial.loss() if trial else None
+        if trial is not None and loss is not None and (best is None or loss < best):
+            best = loss
+            rows.append({"trial": trial.event.number, "spent_device_s": spent, "value": _mean(trial)})
+    return rows
+
+
+def _failures(run: Run) -> list[dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for end in _ends_by_trial(run):
+        if not end.interrupted and end.outcome not in ENDED_WELL:
+            row = {"outcome": end.outcome, "count": 0, "example_cause": end.cause, "attempt": end.attempt}
+            rows.setdefault(end.outcome, row)["count"] += 1
+    return sorted(rows.values(), key=lambda row: (-row["count"], row["outcome"]))
+
+
+def _warnings(run: Run) -> list[dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for end in _ends_by_trial(run):
+        flags = end.info.get("flags")
+        for flag in map(str, flags) if isinstance(flags, list) else ():
+            rows.setdefault(flag, {"flag": flag, "count": 0, "attempt": end.attempt})["count"] += 1
+    return list(rows.values())
+
+
+def _ends_by_trial(run: Run) -> Iterator[Any]:
+    for _, trial in sorted(run.trials.items()):
+        yield from (attempt.end for attempt in trial.attempts if attempt.end is not None)
+
+
+def _calibration(trial: Trial | None) -> Mapping[str, Any] | None:
+    if trial is None:
+        return None
+    seconds = [None if end is None else end.ended_at - end.started_at for end in trial.ends]
+    values = trial.values()
+    return {"seconds": seconds, "values": values, "noise_sd": pooled_sd([v for v in values if v is not None])}
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    event = trial.event
+    return {
+        "number": event.number,
+        "phase": event.phase,
+        "of": event.of,
+        "config": event.config,
+        "values": trial.values(),
+        "value": _mean(trial),
+        "outcome": _outcome(trial),
+        "seconds": sum(attempt.end.device_s for attempt in trial.attempts if attempt.end),
+        "attempts": len(trial.attempts),
+    }
+
+
+def _outcome(trial: Trial) -> str:
+    if not trial.finished:
+        return "running" if any(attempt.end is None for attempt in trial.attempts) else "waiting"
+    return next((end.outcome for end in trial.ends if end is not None and end.outcome != "ok"), "ok")

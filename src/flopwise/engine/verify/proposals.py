@@ -1,0 +1,156 @@
+"""Was every trial what it had to be? The searcher is built again, told what it was told, and asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flopwise.engine.verify.difference import Difference, compare, show
+from flopwise.engine.verify.run import Run, Trial
+from flopwise.registry import load
+from flopwise.searchers.searcher import Searcher
+from flopwise.seeds import derive
+from flopwise.study import baseline_config, space_of
+from flopwise.trial import Told
+
+ALL_UP_TO = 1000
+"""Proposals up to this trial number are all asked for again."""
+
+THEN_EVERY = 10
+"""Beyond it, those whose number is a multiple of this."""
+
+CHOOSE_SEEDS = 2
+
+
+def check_proposals(run: Run) -> Iterator[Difference]:
+    """Configs, points, seeds and stops of all trials."""
+    for trial in run.trials.values():
+        yield from _seeds(run, trial)
+        where, event = trial.proposed.where, trial.event
+        yield from compare(where, trial.study["evaluation"]["stop"], event.stop, "stop")
+        if event.phase == "calibrate":
+            yield from compare(where, baseline_config(trial.study), event.config, "config")
+        if event.phase in ("choose", "decide"):
+            yield from _copy(run, trial)
+        if event.phase != "search":
+            yield from compare(where, (None, 0), (event.point, event.visible), "point and visible")
+    yield from _search(run)
+
+
+def seeds_of(run: Run, trial: Trial) -> list[int] | None:
+    """The seeds a trial had to have, from the study's seed; None for a phase that has no trials."""
+    study, phase = trial.study, trial.event.phase
+    seeds = study["evaluation"]["seeds"]
+    counts = {
+        "calibrate": max(study["calibration"]["seeds"], seeds),
+        "search": seeds,
+        "choose": CHOOSE_SEEDS,
+        "decide": run.tier[1].plan["confirm_seeds"] if run.tier else 0,
+    }
+    if phase not in counts:
+        return None
+    purpose = phase if phase in ("choose", "decide") else "evaluation"
+    return [derive(study["search"]["seed"], purpose, index) for index in range(counts[phase])]
+
+
+def _seeds(run: Run, trial: Trial) -> Iterator[Difference]:
+    expected = seeds_of(run, trial)
+    if expected is None:
+        yield Difference(trial.proposed.where, "phase", "calibrate, search, choose or decide", trial.event.phase)
+    else:
+        yield from compare(trial.proposed.where, expected, trial.event.seeds, "seeds")
+
+
+def _copy(run: Run, trial: Trial) -> Iterator[Difference]:
+    """A confirming trial has the config of the trial it confirms."""
+    of = run.trials.get(-1 if trial.event.of is None else trial.event.of)
+    if of is None or of.event.phase not in ("calibrate", "search"):
+        yield Difference(trial.proposed.where, "of", "a trial of calibration or search", show(trial.event.of))
+        return
+    yield from compare(trial.proposed.where, of.event.config, trial.event.config, "config")
+
+
+def _search(run: Run) -> Iterator[Difference]:
+    """Ask again, in journal order, with exactly what had been told by then."""
+    proposed = run.by_phase("search")
+    if not proposed or run.tier is None:
+        return
+    tier = tier_of(run)
+    size = tier.get("population") or 1
+    total = tier["trials"] if "trials" in tier else tier["population"] * tier["generations"]
+    if len(proposed) > total:
+        yield Difference(proposed[total].proposed.where, "number", f"at most {total} trials", str(len(proposed)))
+    searcher = searcher_of(proposed[0].study, tier)
+    history = _History(run, searcher, size)
+    for trial in proposed:
+        visible = history.tell_until(trial.proposed.number)
+        yield from compare(trial.proposed.where, visible, trial.event.visible, "visible")
+        number = trial.event.number
+        if number <= ALL_UP_TO or number % THEN_EVERY == 0:
+            yield from _asked(searcher, trial)
+
+
+def tier_of(run: Run) -> Mapping[str, Any]:
+    """The chosen tier of the study."""
+    assert run.tier is not None
+    record, chosen = run.tier
+    tier: Mapping[str, Any] = run.study_at(record.number)["tiers"][chosen.tier]
+    return tier
+
+
+def searcher_of(study: Mapping[str, Any], tier: Mapping[str, Any]) -> Searcher:
+    """The study's searcher, fresh.
+
+    Raises:
+        FlopwiseError: If it is not installed, or its space makes no sense.
+        ValueError: If its options are not valid.
+    """
+    kind = load("searchers", study["search"]["method"])
+    searcher: Searcher = kind(
+        space_of(study),
+        study["search"]["seed"],
+        kind.Options(**study["search"]["options"]),
+        centre=baseline_config(study),
+        population=tier.get("population"),
+    )
+    return searcher
+
+
+class _History:
+    """What a searcher had been told at any moment: finished search trials, by whole generations.
+
+    Args:
+        run: Whose trials.
+        searcher: Told as time goes on.
+        size: Trials a generation; 1 for searchers without.
+    """
+
+    def __init__(self, run: Run, searcher: Searcher, size: int) -> None:
+        self._searcher = searcher
+        self._size = size
+        self._finished = [(at, trial) for at, trial in run.finished if trial.event.phase == "search"]
+        self._told = 0
+
+    def tell_until(self, record: int) -> int:
+        """Tell what had finished before a record; how many trials have been told then."""
+        known = sum(at < record for at, _ in self._finished)
+        while known - self._told >= self._size:
+            group = [trial for _, trial in self._finished[self._told : self._told + self._size]]
+            self._searcher.tell(sorted(map(_told, group), key=lambda told: told.number))
+            self._told += self._size
+        return self._told
+
+
+def _told(trial: Trial) -> Told:
+    return Told(trial.event.number, trial.event.config, tuple(trial.event.point or ()), trial.loss())
+
+
+def _asked(searcher: Searcher, trial: Trial) -> Iterator[Difference]:
+    where, event = trial.proposed.where, trial.event
+    try:
+        (proposal,) = searcher.ask([event.number])
+    except ValueError as error:
+        yield Difference(where, "proposal", "one that the searcher makes at this point", str(error))
+        return
+    yield from compare(where, dict(proposal.config), event.config, "config")
+    yield from compare(where, list(proposal.point), event.point, "point")

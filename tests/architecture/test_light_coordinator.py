@@ -1,0 +1,39 @@
+"""The coordinator's side stays light: no torch, ray or matplotlib; heavy parts only through the registry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+HEAVY = ["torch", "ray", "matplotlib"]
+THROUGH_REGISTRY = ["scipy.stats", "cmaes", "optuna"]
+
+
+def loaded_after(code: str, names: list[str]) -> list[str]:
+    script = f"{code}\nimport sys, json\nprint(json.dumps([n for n in {names!r} if n in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_cli_alone_loads_nothing_heavy() -> None:
+    assert loaded_after("import flopwise.cli, flopwise.api", HEAVY + THROUGH_REGISTRY) == []
+
+
+def test_every_spec_searcher_and_policy_leaves_torch_out() -> None:
+    code = (
+        "import flopwise.cli\n"
+        "from flopwise import registry\n"
+        "for family in ('workloads', 'searchers', 'policies', 'executors'):\n"
+        "    [registry.load(family, name) for name in registry.names(family)]"
+    )
+    assert loaded_after(code, HEAVY) == []
+
+
+def test_workload_packages_are_torch_free() -> None:
+    code = "import flopwise.workloads, flopwise.workloads.language_model, flopwise.workloads.function"
+    assert loaded_after(code, HEAVY) == []
+
+
+def test_the_check_can_fail() -> None:
+    assert loaded_after("import scipy.stats", THROUGH_REGISTRY) == ["scipy.stats"]

@@ -1,0 +1,101 @@
+"""Ctrl-C once and twice, a second coordinator, a baseline that fails."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from flopwise.engine.verify import verify
+from flopwise.events import AttemptEnded, AttemptStarted, SessionClosed
+from flopwise.journal.log import read_events
+from flopwise.paths import RunFolder
+
+LONG = {"stop: {steps: 12}": "stop: {steps: 1000000}"}
+
+
+def begin(toy: Path, replace: dict[str, str], until: str = "t0000.s0") -> tuple[subprocess.Popen[str], Path]:
+    """The toy study, started, with an attempt of some trial running."""
+    text = toy.read_text()
+    for before, after in replace.items():
+        text = text.replace(before, after)
+    toy.write_text(text)
+    command = [sys.executable, "-m", "flopwise.cli", "run", str(toy)]
+    process = subprocess.Popen(
+        command, cwd=toy.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    journal = toy.parent / "runs" / "toy" / "journal.log"
+    while process.poll() is None and not (journal.exists() and until in journal.read_text()):
+        time.sleep(0.02)
+    return process, journal
+
+
+def test_ctrl_c_once_lets_attempts_finish_and_says_how_to_resume(toy: Path, flopwise: Any) -> None:
+    process, journal = begin(toy, {})
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "flopwise resume runs/toy" in output
+    events, _ = read_events(journal)
+    assert isinstance(events[-1], SessionClosed) and events[-1].reason == "interrupted"
+    ended = [e for e in events if isinstance(e, AttemptEnded)]
+    assert {e.outcome for e in ended} == {"ok"}
+    assert flopwise("resume", "toy", "--quiet").returncode == 0
+    assert verify(RunFolder(journal.parent)) == []
+
+
+def test_ctrl_c_twice_ends_attempts_now(toy: Path) -> None:
+    process, journal = begin(toy, LONG)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    events, _ = read_events(journal)
+    started = [e.attempt for e in events if isinstance(e, AttemptStarted)]
+    ended = {e.attempt: e for e in events if isinstance(e, AttemptEnded)}
+    assert started and set(ended) == set(started)
+    assert all(e.outcome == "killed" and e.interrupted for e in ended.values())
+    assert verify(RunFolder(journal.parent)) == []
+
+
+def test_the_grace_after_a_signal_ends(toy: Path) -> None:
+    process, journal = begin(toy, {**LONG, "slots: 2": "slots: 2, grace: 1s"})
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    ended = [e for e in read_events(journal)[0] if isinstance(e, AttemptEnded)]
+    assert ended and all(e.interrupted for e in ended)
+
+
+def test_a_second_coordinator_is_told_who_holds_the_run(toy: Path, flopwise: Any) -> None:
+    process, _ = begin(toy, LONG)
+    refused = flopwise("resume", "toy")
+    assert refused.returncode == 2
+    assert str(process.pid) in refused.stderr
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
+def test_an_unfinished_run_is_not_silently_replaced(toy: Path, flopwise: Any) -> None:
+    process, _ = begin(toy, {}, until="t0001.s0")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    refused = flopwise("run", "toy.yaml")
+    assert refused.returncode == 2
+    assert "flopwise resume toy" in refused.stderr
+    assert flopwise("run", "toy.yaml", "--yes", "--quiet").returncode == 0
+    assert [path.name for path in (toy.parent / "runs").iterdir() if path.name != ".cache"] == ["toy"]
+
+
+def test_a_baseline_that_cannot_finish_fails_the_study(toy: Path, flopwise: Any) -> None:
+    toy.write_text(toy.read_text().replace("steps: 12}, timeout: 60s", "steps: 1000000}, timeout: 1s"))
+    failed = flopwise("run", "toy.yaml")
+    assert failed.returncode == 4
+    assert "timeout" in failed.stdout and "baseline" in failed.stdout
