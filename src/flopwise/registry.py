@@ -18,6 +18,11 @@ BUILTIN: dict[str, dict[str, str]] = {
     "searchers": {
         "random": "flopwise.searchers.random:RandomSearch",
         "cmaes": "flopwise.searchers.cmaes:CmaEs",
+        "tpe": "flopwise.searchers.tpe:Tpe",
+        "nsga2": "flopwise.searchers.nsga2:Nsga2",
+        "qmc": "flopwise.searchers.qmc:QuasiRandom",
+        "grid": "flopwise.searchers.grid:Grid",
+        "fixed": "flopwise.searchers.fixed:Fixed",
     },
     "executors": {
         "local": "flopwise.executors.local:LocalExecutor",
@@ -31,6 +36,26 @@ BUILTIN: dict[str, dict[str, str]] = {
     "workloads": {
         "function": "flopwise.workloads.function.spec:SPEC",
         "language_model": "flopwise.workloads.language_model.spec:SPEC",
+        "command": "flopwise.workloads.command.spec:SPEC",
+    },
+    "analyses": {
+        "importance": "flopwise.report.importance:importance",
+    },
+    "plots": {
+        "history": "flopwise.report.plots.history:history",
+        "spend": "flopwise.report.plots.spend:spend",
+        "curves": "flopwise.report.plots.curves:curves",
+        "importance": "flopwise.report.plots.importance:importance",
+        "slice": "flopwise.report.plots.slices:slices",
+        "parallel": "flopwise.report.plots.parallel:parallel",
+    },
+    "pages": {
+        "html": "flopwise.report.page:write_page",
+    },
+    "exports": {
+        "csv": "flopwise.report.exports.csv:write",
+        "jsonl": "flopwise.report.exports.jsonl:write",
+        "optuna": "flopwise.report.exports.optuna:write",
     },
 }
 
@@ -45,7 +70,7 @@ def load(family: str, name: str) -> Any:
     """The class or object behind a name.
 
     Args:
-        family: ``searchers``, ``executors``, ``policies`` or ``workloads``.
+        family: A key of ``BUILTIN``, such as ``searchers``.
         name: A member's name as the study file spells it.
 
     Raises:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flopwise import registry
-from flopwise.space import Float, Int, Space, centre
+from flopwise.space import Categorical, Float, Int, Space, centre
 from flopwise.trial import Proposal, Told
 
 POPULATION = 6
@@ -26,14 +26,51 @@ SPACE = Space(
         "model.depth": Int(2, 10, step=2),
     }
 )
-CENTRE = {key: centre(parameter) for key, parameter in SPACE.parameters.items()}
-ALL = pytest.mark.parametrize("name", registry.names("searchers"))
+MIXED = Space(
+    {
+        "lr": Float(1e-4, 1e-1, "log"),
+        "depth": Int(1, 6),
+        "kind": Categorical((1, True, "1", 1.5)),
+        "tied": Categorical((False, True)),
+    }
+)
+CONDITIONAL = Space(
+    {"kind": Categorical(("plain", "gated")), "gates": Int(1, 4), "lr": Float(1e-4, 1e-1, "log")},
+    {"gates": {"kind": ["gated"]}},
+    {"kind": "plain", "gates": 2},
+)
+SLOTS = 3
+NAMES = registry.names("searchers")
+ALL = pytest.mark.parametrize("name", NAMES)
+DRAWN = pytest.mark.parametrize("name", [name for name in NAMES if name != "fixed"])
+ONE_BY_ONE = pytest.mark.parametrize("name", [n for n in NAMES if not registry.load("searchers", n).generational])
+
+
+def options(name: str, space: Space = SPACE) -> Any:
+    """What a study file would have to say: nothing, but for the list of ``fixed``."""
+    kind = registry.load("searchers", name)
+    if name != "fixed":
+        return kind.Options()
+    stream = random.Random(7)
+    points = [[stream.random() for _ in space.keys] for _ in range(POPULATION * GENERATIONS)]
+    return kind.Options(configs=[space.decode(point) for point in points])
 
 
 def make(name: str, seed: int = 0, space: Space = SPACE, population: int = POPULATION) -> Any:
     kind = registry.load("searchers", name)
     start = {key: centre(parameter) for key, parameter in space.parameters.items()}
-    return kind(space, seed, kind.Options(), start, population if kind.generational else None)
+    return kind(space, seed, options(name, space), start, population if kind.generational else None)
+
+
+def takes(name: str, space: Space) -> bool:
+    return not registry.load("searchers", name).check(space, options(name, space))
+
+
+def trials(name: str, space: Space) -> int:
+    """How many trials a test may ask for: all generations, or what a finite searcher has."""
+    kind = registry.load("searchers", name)
+    size = kind.size(space, options(name, space)) if hasattr(kind, "size") else POPULATION * GENERATIONS
+    return min(size, POPULATION * GENERATIONS)
 
 
 def loss(proposal: Proposal) -> float | None:
@@ -61,6 +98,21 @@ def study(name: str, seed: int = 0, measure: Callable[[Proposal], float | None] 
     return generations
 
 
+def asynchronous(name: str, space: Space = SPACE) -> list[tuple[Proposal, list[Told]]]:
+    """Each proposal of a study on three slots with what was told before it; trials finish in any order."""
+    searcher, order = make(name, space=space), random.Random(5)
+    asked: list[tuple[Proposal, list[Told]]] = []
+    running: list[Proposal] = []
+    visible: list[Told] = []
+    for number in range(1, trials(name, space) + 1):
+        while len(running) == SLOTS:
+            visible += told([running.pop(order.randrange(SLOTS))])
+            searcher.tell(visible[-1:])
+        running += searcher.ask([number])
+        asked.append((running[-1], list(visible)))
+    return asked
+
+
 @ALL
 def test_another_process_proposes_the_same(name: str) -> None:
     script = (
@@ -74,7 +126,7 @@ def test_another_process_proposes_the_same(name: str) -> None:
     assert json.loads(done.stdout) == [[list(p.point) for p in g] for g in study(name, 3)]
 
 
-@ALL
+@DRAWN
 def test_another_seed_proposes_something_else(name: str) -> None:
     assert study(name, 0)[0] != study(name, 1)[0]
 
@@ -154,11 +206,49 @@ def test_only_some_trials_fail_and_ties_are_no_trouble(name: str) -> None:
 @ALL
 @pytest.mark.parametrize("key", list(SPACE.parameters))
 def test_a_space_of_one_parameter_works(name: str, key: str) -> None:
-    searcher = make(name, space=Space({key: SPACE.parameters[key]}))
+    space = Space({key: SPACE.parameters[key]})
+    searcher = make(name, space=space)
     for generation in range(3):
-        proposals = searcher.ask(numbers(generation))
+        proposals = searcher.ask([n for n in numbers(generation) if n <= trials(name, space)])
         assert all(SPACE.parameters[key].contains(p.config[key]) for p in proposals)
         searcher.tell(told(proposals))
+
+
+@ALL
+def test_choices_are_searched_too_or_refused_with_another_method_to_use(name: str) -> None:
+    if not takes(name, MIXED):
+        (problem,) = registry.load("searchers", name).check(MIXED, options(name, MIXED))
+        assert "kind, tied" in problem.message and "method: tpe" in problem.message
+        return
+    searcher, chosen = make(name, space=MIXED), set()
+    for generation in range(GENERATIONS):
+        proposals = searcher.ask(numbers(generation))
+        for proposal in proposals:
+            assert proposal.config == MIXED.decode(proposal.point)
+            assert all(MIXED.parameters[key].contains(value) for key, value in proposal.config.items())
+            chosen.add(repr(proposal.config["kind"]))
+        searcher.tell(told(proposals))
+    assert len(chosen) > 1
+
+
+@ONE_BY_ONE
+@pytest.mark.parametrize("space", [SPACE, MIXED, CONDITIONAL], ids=["numbers", "mixed", "conditional"])
+def test_what_finishes_out_of_order_is_proposed_again_by_whoever_knows_the_same(name: str, space: Space) -> None:
+    for proposal, visible in asynchronous(name, space)[::4]:
+        again = make(name, space=space)
+        again.tell(visible[::-1])
+        assert again.ask([proposal.number]) == [proposal]
+
+
+@ONE_BY_ONE
+def test_results_of_later_trials_may_come_first(name: str) -> None:
+    first = study(name)[0]
+    late, early = make(name), make(name)
+    for result in told(first)[::-1]:
+        late.tell([result])
+        late.ask([24])
+    early.tell(told(first))
+    assert late.ask(numbers(1)) == early.ask(numbers(1))
 
 
 @ALL
@@ -172,7 +262,22 @@ def test_options_refuse_what_they_do_not_know(name: str) -> None:
     kind = registry.load("searchers", name)
     with pytest.raises(ValueError, match="sigmma"):
         kind.Options(sigmma=1)
-    assert kind.check(SPACE, kind.Options()) == []
+    assert kind.check(SPACE, options(name)) == []
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if hasattr(registry.load("searchers", n), "size")])
+def test_a_finite_searcher_proposes_all_it_has_and_not_one_more(name: str) -> None:
+    space = Space({"depth": Int(1, 3), "tied": Categorical((False, True))})
+    kind = registry.load("searchers", name)
+    size = kind.size(space, options(name, space))
+    searcher = make(name, space=space)
+    assert [p.number for p in searcher.ask(range(1, size + 1))] == list(range(1, size + 1))
+    with pytest.raises(ValueError, match=str(size)):
+        searcher.ask([size + 1])
+
+
+def test_there_are_searchers_of_every_sort() -> None:
+    assert {"random", "cmaes", "tpe", "nsga2", "qmc", "grid", "fixed"} <= set(NAMES)
 
 
 @ALL

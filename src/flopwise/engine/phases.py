@@ -14,7 +14,7 @@ from typing import Any
 from flopwise.engine.confirm import candidates, choose_events, decide_events, verdict_events
 from flopwise.events import Event, PhaseStarted, TrialProposed
 from flopwise.journal.replay import RunState
-from flopwise.searchers.searcher import Searcher
+from flopwise.searchers.constrained import Proposer
 from flopwise.seeds import derive
 from flopwise.study import baseline_config
 from flopwise.trial import Phase, Proposal, Told
@@ -48,7 +48,7 @@ class Search:
         slots: How many evaluations run at once.
     """
 
-    def __init__(self, searcher: Searcher, study: Mapping[str, Any], tier: Mapping[str, int], slots: int) -> None:
+    def __init__(self, searcher: Proposer, study: Mapping[str, Any], tier: Mapping[str, int], slots: int) -> None:
         self._searcher = searcher
         self._stop = study["evaluation"]["stop"]
         self._seeds = evaluation_seeds(study, study["evaluation"]["seeds"])

@@ -17,15 +17,13 @@ from cmaes import CMA
 from pydantic import BaseModel, ConfigDict, Field
 
 from flopwise import seeds
-from flopwise.errors import InputError, Problem
+from flopwise.errors import Problem
+from flopwise.searchers.generations import check_due, check_population, split
 from flopwise.space import Categorical, Space
 from flopwise.trial import Proposal, Told
 
 MARGIN = 0.01
 """A centre on the border of the cube starts this far inside it: half of all draws there would be void."""
-
-SMALLEST_POPULATION = 2
-"""Below this nothing is selected."""
 
 
 class CmaEs:
@@ -71,33 +69,19 @@ class CmaEs:
             return []
         message = (
             f"cmaes searches ordered numbers and cannot vary the categorical or bool {', '.join(unordered)}; "
-            "use `search: {method: random}`, or an int range when the values are ordered"
+            "use `search: {method: tpe}` or `{method: random}`, or an int range when the values are ordered"
         )
         return [Problem("search.method", message)]
 
     def ask(self, numbers: Sequence[int]) -> list[Proposal]:
         """See :class:`flopwise.searchers.searcher.Searcher`."""
-        due = range(self._told + 1, self._told + self._cma.population_size + 1)
-        early = [number for number in numbers if number not in due]
-        if early:
-            raise ValueError(
-                f"asked for trials {early}, but {self._told} search trials were told, so the generation to ask for "
-                f"is {due.start} to {due.stop - 1}; tell a whole generation before asking for the next"
-            )
+        check_due(numbers, self._told, self._cma.population_size)
         return [self._propose(number) for number in numbers]
 
     def tell(self, results: Sequence[Told]) -> None:
         """See :class:`flopwise.searchers.searcher.Searcher`."""
-        ordered = sorted(results, key=lambda told: told.number)
-        size = self._cma.population_size
-        expected = list(range(self._told + 1, self._told + 1 + math.ceil(len(ordered) / size) * size))
-        if [told.number for told in ordered] != expected:
-            raise ValueError(
-                f"told trials {[told.number for told in ordered]}, expected whole generations of {size} "
-                f"from trial {self._told + 1} on: {expected}"
-            )
-        for start in range(0, len(ordered), size):
-            self._learn(ordered[start : start + size])
+        for generation in split(results, self._told, self._cma.population_size):
+            self._learn(generation)
 
     def _propose(self, number: int) -> Proposal:
         self._cma.reseed_rng(seeds.derive(self._seed, "cmaes", number))
@@ -115,12 +99,8 @@ class CmaEs:
 
 def _strategy(centre: Sequence[float], sigma: float, population: int | None) -> CMA:
     """The library's strategy around ``centre``; None lets it choose the population (4 + 3 ln n)."""
-    if population is not None and population < SMALLEST_POPULATION:
-        raise InputError(
-            f"a CMA-ES population of {population} selects nothing",
-            expected=f"a population of at least {SMALLEST_POPULATION}, 8 or more to learn well",
-            fix="raise the tier's population",
-        )
+    if population is not None:
+        check_population("CMA-ES", population)
     mean = np.clip(np.array(centre, dtype=float), MARGIN, 1.0 - MARGIN)
     bounds = np.array([[0.0, 1.0]] * len(mean))
     with np.errstate(divide="ignore"):  # populations of 2 and 3 have no rank-mu update: the library divides by its 0

@@ -65,3 +65,15 @@ class Searcher(Protocol):
             ValueError: If a generation is incomplete, told twice or skipped.
         """
         ...
+
+
+class Finite(Searcher, Protocol):
+    """A searcher with only so many trials to propose, such as a grid.
+
+    A tier that asks for more is a mistake in the study file, and one that asks for none gets them all.
+    """
+
+    @classmethod
+    def size(cls, space: Space, options: Any) -> int:
+        """How many trials there are; only called when ``check`` found no problem."""
+        ...

@@ -8,9 +8,9 @@ from typing import Any
 from flopwise.engine.verify.difference import Difference, compare, show
 from flopwise.engine.verify.run import Run, Trial
 from flopwise.registry import load
-from flopwise.searchers.searcher import Searcher
+from flopwise.searchers.constrained import Constrained, Proposer
 from flopwise.seeds import derive
-from flopwise.study import baseline_config, space_of
+from flopwise.study import baseline_config, rules_of, space_of
 from flopwise.trial import Told
 
 ALL_UP_TO = 1000
@@ -98,22 +98,27 @@ def tier_of(run: Run) -> Mapping[str, Any]:
     return tier
 
 
-def searcher_of(study: Mapping[str, Any], tier: Mapping[str, Any]) -> Searcher:
-    """The study's searcher, fresh.
+def searcher_of(study: Mapping[str, Any], tier: Mapping[str, Any]) -> Proposer:
+    """The study's searcher, fresh, kept to what the study's constraints allow.
 
     Raises:
         FlopwiseError: If it is not installed, or its space makes no sense.
         ValueError: If its options are not valid.
     """
     kind = load("searchers", study["search"]["method"])
-    searcher: Searcher = kind(
-        space_of(study),
-        study["search"]["seed"],
-        kind.Options(**study["search"]["options"]),
-        centre=baseline_config(study),
-        population=tier.get("population"),
-    )
-    return searcher
+    space, seed = space_of(study), study["search"]["seed"]
+
+    def make(number: int) -> Proposer:
+        searcher: Proposer = kind(
+            space,
+            number,
+            kind.Options(**study["search"]["options"]),
+            centre=baseline_config(study),
+            population=tier.get("population"),
+        )
+        return searcher
+
+    return Constrained(make, seed, space, rules_of(study).allows)
 
 
 class _History:
@@ -125,7 +130,7 @@ class _History:
         size: Trials a generation; 1 for searchers without.
     """
 
-    def __init__(self, run: Run, searcher: Searcher, size: int) -> None:
+    def __init__(self, run: Run, searcher: Proposer, size: int) -> None:
         self._searcher = searcher
         self._size = size
         self._finished = [(at, trial) for at, trial in run.finished if trial.event.phase == "search"]
@@ -145,7 +150,7 @@ def _told(trial: Trial) -> Told:
     return Told(trial.event.number, trial.event.config, tuple(trial.event.point or ()), trial.loss())
 
 
-def _asked(searcher: Searcher, trial: Trial) -> Iterator[Difference]:
+def _asked(searcher: Proposer, trial: Trial) -> Iterator[Difference]:
     where, event = trial.proposed.where, trial.event
     try:
         (proposal,) = searcher.ask([event.number])

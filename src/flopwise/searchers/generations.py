@@ -1,0 +1,71 @@
+"""The order that generational searchers insist on: a whole generation is told before the next is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from flopwise.errors import InputError
+from flopwise.trial import Told
+
+SMALLEST = 2
+"""Below this nothing is selected."""
+
+
+def check_population(name: str, population: int) -> None:
+    """Refuse a population in which there is nothing to select.
+
+    Args:
+        name: The algorithm, for the message.
+        population: Trials a generation.
+
+    Raises:
+        InputError: If it is less than two.
+    """
+    if population < SMALLEST:
+        raise InputError(
+            f"a {name} population of {population} selects nothing",
+            expected=f"a population of at least {SMALLEST}, 8 or more to learn well",
+            fix="raise the tier's population",
+        )
+
+
+def check_due(numbers: Sequence[int], told: int, population: int) -> None:
+    """Refuse to propose for another generation than the one that follows the results.
+
+    Args:
+        numbers: Trials asked for.
+        told: How many search trials were told.
+        population: Trials a generation.
+
+    Raises:
+        ValueError: If a number is not of the next generation.
+    """
+    due = range(told + 1, told + population + 1)
+    early = [number for number in numbers if number not in due]
+    if early:
+        raise ValueError(
+            f"asked for trials {early}, but {told} search trials were told, so the generation to ask for "
+            f"is {due.start} to {due.stop - 1}; tell a whole generation before asking for the next"
+        )
+
+
+def split(results: Sequence[Told], told: int, population: int) -> list[list[Told]]:
+    """Results as whole generations, each in trial order.
+
+    Args:
+        results: Finished trials in any order.
+        told: How many search trials were told before.
+        population: Trials a generation.
+
+    Raises:
+        ValueError: If a generation is incomplete, told twice or skipped.
+    """
+    ordered = sorted(results, key=lambda told: told.number)
+    expected = list(range(told + 1, told + 1 + math.ceil(len(ordered) / population) * population))
+    if [result.number for result in ordered] != expected:
+        raise ValueError(
+            f"told trials {[result.number for result in ordered]}, expected whole generations of {population} "
+            f"from trial {told + 1} on: {expected}"
+        )
+    return [ordered[start : start + population] for start in range(0, len(ordered), population)]
