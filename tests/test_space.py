@@ -175,3 +175,110 @@ def test_configs_that_do_not_fit_are_refused() -> None:
         space.encode({"lr": 0.5, "kind": "c"})
     with pytest.raises(SpaceError, match="number of coordinates"):
         space.decode([0.5])
+
+
+# Conditions
+
+KINDS = Categorical(("plain", "gated", "memory"))
+BASELINE = {"kind": "plain", "gates": 2, "rank": 3, "fixed": 7, "slots": "none"}
+
+
+def conditional() -> Space:
+    """``gates`` needs a kind, ``rank`` needs ``gates``; ``slots`` has a baseline that is none of its choices."""
+    parameters: dict[str, Parameter] = {
+        "rank": Int(1, 8),
+        "gates": Int(1, 4),
+        "kind": KINDS,
+        "slots": Categorical(("few", "many")),
+        "lr": Float(1e-4, 1e-1, "log"),
+    }
+    when = {
+        "rank": {"gates": [2, 4]},
+        "gates": {"kind": ["gated", "memory"], "fixed": [7]},
+        "slots": {"kind": ["memory"]},
+    }
+    return Space(parameters, when, BASELINE)
+
+
+def point(space: Space, **units: float) -> list[float]:
+    return [units.get(key, 0.99) for key in space.keys]
+
+
+def test_inactive_parameters_keep_the_value_of_the_baseline() -> None:
+    space = conditional()
+    plain = space.decode(point(space, kind=0.1))
+    assert {key: plain[key] for key in BASELINE if key in plain} == {
+        "kind": "plain",
+        "gates": 2,
+        "rank": 3,
+        "slots": "none",
+    }
+    gated = space.decode(point(space, kind=0.5))
+    assert (gated["gates"], gated["rank"], gated["slots"]) == (4, 8, "none")
+    memory = space.decode(point(space, kind=0.9, gates=0.6))
+    assert (memory["gates"], memory["rank"], memory["slots"]) == (3, 3, "many")
+
+
+def test_what_needs_an_inactive_parameter_is_inactive_whatever_value_that_keeps() -> None:
+    space = conditional()
+    assert BASELINE["gates"] in space.conditions.when["rank"]["gates"]
+    assert space.active(space.decode(point(space, kind=0.1))) == {"kind", "lr"}
+    assert space.active(space.decode(point(space, kind=0.9))) == set(space.keys)
+
+
+def test_a_condition_on_a_fixed_key_switches_for_good() -> None:
+    space = Space({"x": Int(1, 4)}, {"x": {"fixed": [8]}}, {"x": 2, "fixed": 7})
+    assert space.decode([0.99]) == {"x": 2}
+    assert space.active({"x": 2}) == set()
+
+
+@given(st.lists(st.floats(0, 1), min_size=5, max_size=5))
+def test_encoding_a_decoded_config_gives_it_back_with_conditions(units: list[float]) -> None:
+    space = conditional()
+    config = space.decode(units)
+    encoded = space.encode(config)
+    assert space.decode(encoded) == config
+    assert all(0.0 <= unit <= 1.0 for unit in encoded)
+    active = space.active(config)
+    others = [unit if key in active else 0.123 for key, unit in zip(space.keys, encoded, strict=True)]
+    assert space.decode(others) == config
+
+
+def test_an_inactive_coordinate_is_the_baselines_or_the_middle() -> None:
+    space = conditional()
+    encoded = dict(zip(space.keys, space.encode(space.decode(point(space, kind=0.1))), strict=True))
+    assert encoded["gates"] == space.parameters["gates"].encode(2)
+    assert encoded["slots"] == 0.5
+
+
+def test_what_a_parameter_needs_in_all() -> None:
+    needs = conditional().conditions.needs
+    assert needs("rank") == {"gates": (2, 4), "kind": ("gated", "memory"), "fixed": (7,)}
+    assert needs("kind") == {}
+    parameters: dict[str, Parameter] = {"a": Int(1, 3), "b": Int(1, 3), "c": Int(1, 3)}
+    space = Space(parameters, {"b": {"a": [1]}, "c": {"a": [2, 3], "b": [1]}}, dict.fromkeys(parameters, 1))
+    assert space.conditions.needs("c")["a"] == ()
+
+
+@pytest.mark.parametrize(
+    ("when", "baseline", "words"),
+    [
+        ({"a": {"b": [1]}, "b": {"a": [1]}}, {"a": 1, "b": 1}, "go round: (a, b, a|b, a, b)"),
+        ({"a": {"a": [1]}}, {"a": 1}, "go round: a, a"),
+        ({"a": {"z": [1]}}, {"a": 1}, "a baseline value of z"),
+        ({"a": {"b": [1]}}, {}, "a baseline value of a"),
+        ({"z": {"a": [1]}}, {"z": 1}, "conditions of z"),
+    ],
+)
+def test_conditions_that_make_no_sense_are_refused(when: Any, baseline: Any, words: str) -> None:
+    with pytest.raises(SpaceError, match=words):
+        Space({"a": Int(1, 3), "b": Int(1, 3)}, when, baseline)
+
+
+def test_a_thousand_conditions_on_conditions_are_no_trouble() -> None:
+    parameters: dict[str, Parameter] = {f"p{index:03}": Int(1, 2) for index in range(200)}
+    keys = list(parameters)
+    when = {key: {before: [1] for before in keys[max(0, index - 5) : index]} for index, key in enumerate(keys) if index}
+    space = Space(parameters, when, dict.fromkeys(keys, 2))
+    assert space.decode([0.1] * 200) == dict.fromkeys(keys, 1)
+    assert space.decode([0.9] * 200) == dict.fromkeys(keys, 2)

@@ -89,8 +89,9 @@ class Study:
         evaluations: Trials of the search (whole generations for searchers that need them).
         slots: Evaluations at once; None for one a core.
         runs: Folder that holds the runs.
-        **sections: Any other section of a study file: ``base``, ``evaluation``, ``tiers``, ``limits``,
-            ``execution``, ``policies``, ``calibration``, ``confirm``, ``workload``.
+        **sections: Any other section of a study file: ``base``, ``constraints``, ``derived``, ``groups``,
+            ``evaluation``, ``tiers``, ``limits``, ``execution``, ``policies``, ``calibration``, ``confirm``,
+            ``workload``.
 
     Raises:
         StudyError: With every mistake at once; nothing is written.
@@ -147,7 +148,7 @@ class Study:
             identity = identify_objective(self._objective)
         return Request(
             runs=self._runs,
-            view=choose_view(Console(), quiet=quiet),
+            view=choose_view(Console(), quiet=quiet, runs=self._runs),
             command=f"python {sys.argv[0]}",
             tier=tier,
             may_ask=True,

@@ -4,12 +4,16 @@
     ├── InputError                exit code 2: the user can mend it; nothing was written
     │   ├── StudyError            problems in a study file, all of them at once
     │   ├── SpaceError            a search space or a config that does not fit it
+    │   ├── ExpressionError       an expression that cannot be read, or has no value for a config
     │   └── RunError              a run folder that is missing, foreign, finished or held by another process
     ├── JournalError              exit code 4
     │   └── JournalDamaged        a record that is not what was written
     ├── ExecutorError             slots or keeper could not be set up
     └── WorkloadError             raised in the worker: the attempt cannot run as configured
-        └── NonFinite             a loss or gradient is not a finite number: the attempt's outcome is nan
+        ├── NonFinite             a loss or gradient is not a finite number: the attempt's outcome is nan
+        └── ProgramFailed         the study's own program failed; what it printed says why
+            ├── ProgramKilled     a signal ended it: the attempt's outcome is killed
+            └── ProgramOutOfMemory    it said so: the attempt's outcome is oom
 
 An error says what was expected, what came, where, and what to do about it.
 """
@@ -107,6 +111,23 @@ class SpaceError(InputError):
     """A search space, or a config for it, that makes no sense."""
 
 
+class ExpressionError(InputError):
+    """An expression that cannot be read, or that has no value for a config.
+
+    Args:
+        message: What is wrong, one sentence.
+        text: The whole expression.
+        position: Where in it, from 1.
+    """
+
+    def __init__(self, message: str, text: str, position: int) -> None:
+        self.message = message
+        self.position = position
+        start = max(0, min(position - 30, len(text) - 80))
+        shown = ("…" if start else "") + text[start : start + 80] + ("…" if start + 80 < len(text) else "")
+        super().__init__(f"{message}, at character {position} of {shown!r}")
+
+
 class RunError(InputError):
     """A run folder that cannot be used for what was asked."""
 
@@ -129,3 +150,15 @@ class WorkloadError(FlopwiseError):
 
 class NonFinite(WorkloadError):
     """A loss or a gradient is not a finite number; the attempt's outcome is ``nan``."""
+
+
+class ProgramFailed(WorkloadError):
+    """The study's own program failed: the attempt's outcome is ``error``, and flopwise's own traceback says nothing."""
+
+
+class ProgramKilled(ProgramFailed):
+    """A signal from outside ended the study's own program; the attempt's outcome is ``killed``."""
+
+
+class ProgramOutOfMemory(ProgramFailed):
+    """The study's own program said that it ran out of memory; the attempt's outcome is ``oom``."""

@@ -10,6 +10,8 @@ runs/
     keeper.log           what the keeper itself printed
     attempts/t0001.s0.a1/    config, stdout, stderr, summary.json, run.md
     report.md report.json
+    report.html plots/   when asked for: the report as one page, and its pictures
+    optuna.log           when asked for: the trials in Optuna's own storage
 """
 
 from __future__ import annotations
@@ -66,6 +68,18 @@ class RunFolder:
     @property
     def report_json(self) -> Path:
         return self.root / "report.json"
+
+    @property
+    def report_html(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def plots(self) -> Path:
+        return self.root / "plots"
+
+    @property
+    def optuna(self) -> Path:
+        return self.root / "optuna.log"
 
     @property
     def attempts(self) -> Path:

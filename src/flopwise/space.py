@@ -3,6 +3,9 @@
 Values are quantised when decoded, to far less than any training run can tell apart (a linear float to
 1e-12 of its span, a log float to 12 significant digits). That makes ``decode(encode(v)) == v`` exact
 for every decoded value, so a config survives the journal and a resume to the last bit.
+
+A parameter may have conditions. Searchers see the whole cube all the same: while a parameter's conditions
+do not hold it is inactive, its coordinate means nothing, and its config value is the baseline's.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flopwise.conditions import Conditions, Values
 from flopwise.errors import SpaceError
 
 Scale = Literal["linear", "log"]
@@ -180,19 +184,34 @@ Parameter = Float | Int | Categorical
 
 
 class Space:
-    """Named parameters in a fixed order.
+    """Named parameters in a fixed order, some of which matter only under conditions.
 
     Args:
         parameters: Dotted key to parameter; the order is the order of the coordinates.
+        when: Dotted key of a parameter to its conditions; most have none.
+        baseline: Dotted key to the value of an inactive parameter, and of what else conditions are about.
+
+    Raises:
+        SpaceError: If conditions are about keys that have no value, or go round in a circle.
 
     Example:
         >>> space = Space({"train.lr": Float(1e-4, 1e-1, "log"), "model.n_layer": Int(1, 4)})
         >>> space.decode([0.5, 0.9])["model.n_layer"]
         4
+        >>> parameters = {"kind": Categorical(("plain", "gated")), "gates": Int(1, 4)}
+        >>> space = Space(parameters, {"gates": {"kind": ["gated"]}}, {"gates": 2})
+        >>> space.decode([0.1, 0.9]), space.decode([0.6, 0.9])
+        ({'kind': 'plain', 'gates': 2}, {'kind': 'gated', 'gates': 4})
     """
 
-    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter],
+        when: Mapping[str, Values] | None = None,
+        baseline: Mapping[str, Any] | None = None,
+    ) -> None:
         self.parameters = dict(parameters)
+        self.conditions = Conditions(list(self.parameters), when or {}, baseline or {})
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -204,16 +223,24 @@ class Space:
     def encode(self, config: Mapping[str, Any]) -> tuple[float, ...]:
         """A config as a point of the unit cube, one coordinate a parameter, in order.
 
+        Inactive parameters have the coordinate of the baseline, or the middle where that is outside.
+        ``decode(encode(config)) == config`` holds for every decoded config; ``encode(decode(point))`` may
+        differ from the point where a parameter is inactive.
+
         Raises:
             SpaceError: If a key of the space is missing or a categorical value is not a choice.
         """
         missing = [key for key in self.parameters if key not in config]
         if missing:
             raise SpaceError(f"the config lacks {', '.join(missing)}", expected="every key of the space")
-        return tuple(parameter.encode(config[key]) for key, parameter in self.parameters.items())
+        active = self.active(config)
+        return tuple(
+            parameter.encode(config[key]) if key in active else self._inactive_unit(key, parameter)
+            for key, parameter in self.parameters.items()
+        )
 
     def decode(self, point: Sequence[float]) -> dict[str, Any]:
-        """A point of the unit cube as a config.
+        """A point of the unit cube as a config: what it says where active, the baseline's value elsewhere.
 
         Raises:
             SpaceError: If the number of coordinates is not the number of parameters.
@@ -221,7 +248,17 @@ class Space:
         if len(point) != len(self.parameters):
             raise SpaceError("wrong number of coordinates", expected=str(len(self)), got=str(len(point)))
         units = zip(self.parameters.items(), point, strict=True)
-        return {key: parameter.decode(unit) for (key, parameter), unit in units}
+        config = {key: parameter.decode(unit) for (key, parameter), unit in units}
+        active = self.active(config)
+        return {key: value if key in active else self.conditions.fallback(key) for key, value in config.items()}
+
+    def active(self, config: Mapping[str, Any]) -> frozenset[str]:
+        """The parameters that matter in a config: those whose conditions hold."""
+        return self.conditions.active(config) if self.conditions else frozenset(self.parameters)
+
+    def _inactive_unit(self, key: str, parameter: Parameter) -> float:
+        value = self.conditions.fallback(key)
+        return parameter.encode(value) if parameter.contains(value) else 0.5
 
 
 def centre(parameter: Parameter) -> Any:

@@ -74,6 +74,13 @@ YAML_BITS = [
         "stop",
         "flops",
         "tiers",
+        "when",
+        "constraints",
+        "derived",
+        "groups",
+        "freeze",
+        "train.lr < 1",
+        "net.width % 2",
     ),
 ]
 
@@ -127,7 +134,20 @@ names = st.one_of(
 trees = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=5), max_leaves=20
 )
-SECTIONS = ["name", "workload", "base", "space", "objective", "evaluation", "search", "tiers", "limits", "execution"]
+RELATIONS = ["constraints", "derived", "groups"]
+SECTIONS = [
+    "name",
+    "workload",
+    "base",
+    "space",
+    *RELATIONS,
+    "objective",
+    "evaluation",
+    "search",
+    "tiers",
+    "limits",
+    "execution",
+]
 
 
 @relaxed

@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from flopwise import registry
 from flopwise.errors import StudyError
 from flopwise.study import parse_study
+from flopwise.study.fields import MOST_CHOICES
 from flopwise.study.load import MAX_BYTES, MAX_DEPTH, MAX_LINE, MAX_VALUES
-from flopwise.study.schema import MOST_CHOICES, MOST_PARAMETERS, MOST_TIERS, StudyFile
+from flopwise.study.schema import MOST_PARAMETERS, MOST_TIERS, StudyFile
 
 pytestmark = pytest.mark.usefixtures("real_members")
 

@@ -61,7 +61,7 @@ def test_a_stop_that_buys_no_step_is_refused() -> None:
 def test_every_registered_searcher_and_policy_has_options() -> None:
     for method in registry.names("searchers"):
         searcher = registry.load("searchers", method)
-        assert searcher.Options().model_config["extra"] == "forbid"
+        assert searcher.Options.model_config["extra"] == "forbid"
         assert isinstance(searcher.generational, bool)
     for policy in registry.names("policies"):
-        assert registry.load("policies", policy).Options().model_config["extra"] == "forbid"
+        assert registry.load("policies", policy).Options.model_config["extra"] == "forbid"

@@ -1,4 +1,4 @@
-"""The command line: one short file per verb, wired together here.
+"""The command line: one short file per verb, listed in ``verbs`` and wired together here.
 
 Exit codes: 0 done, 2 bad input, 3 paused, 4 failed, 130 interrupted.
 """
@@ -10,18 +10,17 @@ import sys
 import typer
 
 from flopwise import __version__
-from flopwise.cli import check, init, logs, plan, report, resume, run, status, verify
+from flopwise.cli.verbs import Verbs
 from flopwise.errors import FlopwiseError
 
 app = typer.Typer(
     name="flopwise",
+    cls=Verbs,
     help="Spend your FLOPs wisely: priced, isolated, resumable search over training runs, ending in a verdict.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (init, check, plan, run, status, resume, report, verify, logs):
-    app.command(verb.__name__.rpartition(".")[2])(verb.command)
 
 
 def _version(value: bool) -> None:

@@ -6,14 +6,14 @@ import json
 
 import typer
 
-from flopwise.cli.options import Json, StudyName
+from flopwise.cli.options import Freeze, Group, Json, StudyName
 from flopwise.paths import find_study
 from flopwise.study import load_study
 
 
-def command(study: StudyName, as_json: Json = False) -> None:
+def command(study: StudyName, group: Group = None, freeze: Freeze = None, as_json: Json = False) -> None:
     """Check a study file: every mistake at once, each with its line."""
-    checked = load_study(find_study(study))
+    checked = load_study(find_study(study), groups=group or (), freeze=freeze or ())
     if as_json:
         typer.echo(json.dumps({"study": checked.canonical, "warnings": list(checked.warnings)}, indent=2))
         return

@@ -17,6 +17,10 @@ Slots = Annotated[int | None, typer.Option("--slots", min=1, help="Evaluations a
 Executor = Annotated[str | None, typer.Option("--executor", help="local or inline, in place of the study's.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only.")]
 Tier = Annotated[str | None, typer.Option("--tier", help="Which tier to spend; the study's first by default.")]
+Group = Annotated[list[str] | None, typer.Option("--group", help="Search this group of the study only; repeatable.")]
+Freeze = Annotated[
+    list[str] | None, typer.Option("--freeze", help="Leave this key or group at the baseline; repeatable.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 
 RUNS = Path("runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,15 @@ from flopwise.report.view import choose_view
 from flopwise.study import Study, load_study
 
 
-def load(study: str, slots: int | None, executor: str | None) -> Study:
-    """The study file with the command line's overrides (only where and how much)."""
-    loaded = load_study(find_study(study))
+def load(
+    study: str,
+    slots: int | None,
+    executor: str | None,
+    groups: Sequence[str] | None = None,
+    freeze: Sequence[str] | None = None,
+) -> Study:
+    """The study file with the command line's overrides: where, how much, and which part of the space."""
+    loaded = load_study(find_study(study), groups=groups or (), freeze=freeze or ())
     overrides = {key: value for key, value in (("slots", slots), ("executor", executor)) if value is not None}
     registry.load("executors", overrides.get("executor", loaded.canonical["execution"]["executor"]))
     execution = {**loaded.canonical["execution"], **overrides}
@@ -34,7 +41,7 @@ def request(runs: Path, *, tier: str | None = None, yes: bool = False, quiet: bo
 
     return Request(
         runs=runs,
-        view=choose_view(console, quiet=quiet),
+        view=choose_view(console, quiet=quiet, runs=runs),
         command=command_line(),
         tier=tier,
         ask=ask,

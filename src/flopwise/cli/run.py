@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from flopwise.cli.finish import finish
-from flopwise.cli.options import RUNS, Executor, Quiet, Runs, Slots, StudyName, Tier, Yes
+from flopwise.cli.options import RUNS, Executor, Freeze, Group, Quiet, Runs, Slots, StudyName, Tier, Yes
 from flopwise.cli.request import load, request
 from flopwise.engine.assemble import run
 
@@ -15,10 +15,12 @@ def command(
     tier: Tier = None,
     slots: Slots = None,
     executor: Executor = None,
+    group: Group = None,
+    freeze: Freeze = None,
     yes: Yes = False,
     quiet: Quiet = False,
     runs: Runs = RUNS,
 ) -> None:
     """Run a study to its verdict."""
-    loaded = load(study, slots, executor)
+    loaded = load(study, slots, executor, group, freeze)
     raise typer.Exit(finish(run(loaded, request(runs, tier=tier, yes=yes, quiet=quiet))))

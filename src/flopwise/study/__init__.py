@@ -1,6 +1,8 @@
 """The study file: read safely, checked for every mistake at once, frozen to its canonical form."""
 
-from flopwise.study.freeze import baseline_config, calibration_key, full_config, space_of, study_hash
+from flopwise.study.freeze import baseline_config, calibration_key, space_of, study_hash
+from flopwise.study.json_schema import json_schema
+from flopwise.study.rules import Rules, full_config, rules_of
 from flopwise.study.study import (
     Study,
     load_study,
@@ -11,12 +13,15 @@ from flopwise.study.study import (
 from flopwise.study.template import template
 
 __all__ = [
+    "Rules",
     "Study",
     "baseline_config",
     "calibration_key",
     "full_config",
+    "json_schema",
     "load_study",
     "parse_study",
+    "rules_of",
     "space_of",
     "study_from_canonical",
     "study_from_mapping",

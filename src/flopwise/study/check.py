@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from dataclasses import dataclass
+from typing import Any
 
 from flopwise import registry
 from flopwise.errors import Problem, SpaceError
 from flopwise.space import Parameter, Space
-from flopwise.study.explain import MOST, nearest, not_one_of, read, shown, unknown_key
+from flopwise.study.draft import read_draft
+from flopwise.study.explain import not_one_of, read, shown, unknown_key
+from flopwise.study.fields import PARAMETER_KEY
 from flopwise.study.fit import Fit, fit
-from flopwise.study.freeze import fidelity_json
-from flopwise.study.schema import (
-    PARAMETER_KEY,
-    CalibrationSection,
-    ConfirmSection,
-    EvaluationSection,
-    ExecutionSection,
-    LimitsSection,
-    ObjectiveSection,
-    ParameterSection,
-    SearchSection,
-    StudyFile,
-    TierSection,
-    parameter_mapping,
-)
+from flopwise.study.freeze import baseline_config, fidelity_json, space_of
+from flopwise.study.groups import Narrowed, group_problems, narrow
+from flopwise.study.relations import When, read_relations
+from flopwise.study.rules import rules_of
+from flopwise.study.schema import StudyFile, TierSection
+from flopwise.study.survey import Survey, finite_problems
 from flopwise.trial import Fidelity
 
 DEFAULT_GENERATIONS = {"population": 8, "generations": 4}
-DEFAULT_TRIALS = {"trials": 32}
+DEFAULT_TRIALS = 32
 DEFAULT_CALIBRATION_SEEDS = 3
-
-_HINTS = get_type_hints(StudyFile, include_extras=True)
 
 
 @dataclass(frozen=True)
@@ -48,25 +39,6 @@ class Checked:
     canonical: dict[str, Any] | None
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...] = ()
-
-
-@dataclass(frozen=True)
-class Draft:
-    """The sections as far as they could be read; what could not has its default, or is empty."""
-
-    name: str = ""
-    workload: str = ""
-    base: dict[str, Any] = field(default_factory=dict)
-    space: dict[str, ParameterSection] = field(default_factory=dict)
-    objective: ObjectiveSection | None = None
-    evaluation: EvaluationSection = field(default_factory=EvaluationSection)
-    search: SearchSection = field(default_factory=SearchSection)
-    tiers: dict[str, TierSection] | None = None
-    limits: LimitsSection = field(default_factory=LimitsSection)
-    execution: ExecutionSection = field(default_factory=ExecutionSection)
-    policies: dict[str, Any] = field(default_factory=dict)
-    calibration: CalibrationSection | None = None
-    confirm: ConfirmSection = field(default_factory=ConfirmSection)
 
 
 def check(data: Any) -> Checked:
@@ -87,37 +59,41 @@ class _Check:
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self.draft = Draft(**self._sections(data))
+        self.draft, found = read_draft(data)
+        self.problems += found
         draft = self.draft
         self.space_keys = list(data["space"]) if isinstance(data.get("space"), Mapping) else []
         self.spec = self._load("workloads", draft.workload, "workload") if draft.workload else None
         self.searcher = self._load("searchers", draft.search.method, "search.method")
+        self.most_trials: int | None = None
 
     def run(self) -> Checked:
         """All checks in the order of the file's sections."""
-        fitted = self._fit(self._parameters())
+        left = self._narrowed(self._fit(self._parameters()))
         self._metric()
         self._stop()
-        search = self._search(Space(dict(sorted(fitted.space.items()))))
+        search = self._search(left.search_space())
         tiers = self._tiers()
         self._executor()
         policies = self._policies()
         calibration = self._calibration()
-        problems = tuple(dict.fromkeys(self.problems))
-        if problems:
-            return Checked(None, problems, tuple(self.warnings))
-        parts = {"search": search, "tiers": tiers, "policies": policies, "calibration": calibration}
-        return Checked(self._canonical(fitted, parts), (), tuple(self.warnings))
+        if not self.problems:
+            parts = {"search": search, "tiers": tiers, "policies": policies, "calibration": calibration}
+            canonical = self._canonical(left, parts)
+            self._survey(canonical)
+        problems, warnings = tuple(dict.fromkeys(self.problems)), tuple(self.warnings)
+        return Checked(None, problems, warnings) if problems else Checked(canonical, (), warnings)
 
-    def _canonical(self, fitted: Fit, parts: Mapping[str, Any]) -> dict[str, Any]:
+    def _canonical(self, left: Narrowed, parts: Mapping[str, Any]) -> dict[str, Any]:
         draft = self.draft
         assert draft.objective is not None
         evaluation = draft.evaluation.model_dump()
         return {
             "name": draft.name,
             "workload": draft.workload,
-            "base": fitted.base,
-            "space": {key: dict(parameter_mapping(fitted.space[key])) for key in sorted(fitted.space)},
+            "base": left.fit.base,
+            "space": left.to_json(),
+            **self._rules_json(left.fit),
             "objective": draft.objective.model_dump(),
             "evaluation": {**evaluation, "stop": fidelity_json(evaluation)},
             "search": parts["search"],
@@ -129,26 +105,30 @@ class _Check:
             "confirm": draft.confirm.model_dump(),
         }
 
+    def _rules_json(self, fitted: Fit) -> dict[str, Any]:
+        """Constraints and derived values where there are any: a study without them keeps the hash it had."""
+        derived = {
+            key: {"value": each.expression.text, "type": each.type} for key, each in sorted(fitted.derived.items())
+        }
+        return {
+            **({"constraints": list(self.draft.constraints)} if self.draft.constraints else {}),
+            **({"derived": derived} if derived else {}),
+        }
+
+    def _survey(self, canonical: Mapping[str, Any]) -> None:
+        """Look at random configs: is enough allowed, and is what is allowed run?"""
+        space, rules = space_of(canonical), rules_of(canonical)
+        if hasattr(self.searcher, "size"):
+            options = self.searcher.Options(**canonical["search"]["options"])
+            self.problems += finite_problems(self.searcher, space, rules, options, baseline_config(canonical))
+            return
+        survey = Survey(space, rules, canonical["base"], "constraints" if self.draft.constraints else "derived")
+        self.problems += survey.problems()
+        if not self.problems and self.spec is not None:
+            self.warnings += survey.notes(self.spec, Fidelity.from_json(canonical["evaluation"]["stop"]))
+
     def _say(self, key: str, message: str) -> None:
         self.problems.append(Problem(key, message))
-
-    def _sections(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Read section by section, so that one bad section does not hide the mistakes of another."""
-        known = list(StudyFile.model_fields)
-        strange = [key for key in data if key not in known][:MOST]
-        for key in strange:
-            self._say(key, unknown_key(key, known))
-        meant = {nearest(key, known) for key in strange}
-        found = {}
-        for name, declared in StudyFile.model_fields.items():
-            if data.get(name) is not None:
-                reading = read(_HINTS[name], data[name], name)
-                self.problems += reading.problems
-                if reading.value is not None:
-                    found[name] = reading.value
-            elif declared.is_required() and name not in meant:
-                self._say(name, f"missing: {(declared.description or 'what counts as better').lower().rstrip('.')}")
-        return found
 
     def _parameters(self) -> dict[str, Parameter]:
         found = {}
@@ -181,10 +161,28 @@ class _Check:
         if self.spec is None:
             return Fit(dict(draft.base), dict(parameters))
         broken = [key for key in self.space_keys if key not in parameters and PARAMETER_KEY.fullmatch(key)]
-        found = fit(self.spec, draft.base, parameters, self._fidelity(), broken)
+        relations, unread = read_relations(self._when(), draft.constraints, draft.derived)
+        self.problems += unread
+        found = fit(self.spec, draft.base, parameters, self._fidelity(), broken, relations)
         self.problems += found.problems
         self.warnings += found.warnings
         return found
+
+    def _when(self) -> When:
+        return {key: section.when for key, section in self.draft.space.items() if section.when}
+
+    def _narrowed(self, fitted: Fit) -> Narrowed:
+        """What is searched of the space; all of it while groups are misnamed."""
+        draft = self.draft
+        when = {} if self.problems else self._when()
+        found = group_problems(self.space_keys, draft.groups, draft.search.groups, draft.search.freeze)
+        self.problems += found
+        if found or not fitted.space:
+            return Narrowed(fitted, when)
+        left = narrow(fitted, when, draft.groups, draft.search.groups, draft.search.freeze)
+        self.problems += left.problems
+        self.warnings += left.warnings
+        return left
 
     def _fidelity(self) -> Fidelity:
         """The stop; none while there are several."""
@@ -213,19 +211,30 @@ class _Check:
         self.problems += reading.problems
         if reading.value is None:
             return None
-        if len(space):
-            self.problems += self.searcher.check(space, reading.value)
+        refused = self.searcher.check(space, reading.value) if len(space) else []
+        self.problems += refused
+        if hasattr(self.searcher, "size") and len(space) and not refused:
+            self.most_trials = self.searcher.size(space, reading.value)
         return {"method": search.method, "seed": search.seed, "options": reading.value.model_dump(mode="json")}
 
     def _tiers(self) -> dict[str, Any] | None:
         if self.searcher is None:
             return None
-        default = DEFAULT_GENERATIONS if self.searcher.generational else DEFAULT_TRIALS
+        trials = {"trials": self.most_trials or DEFAULT_TRIALS}
+        default = DEFAULT_GENERATIONS if self.searcher.generational else trials
         if self.draft.tiers is None:
             return {"default": dict(default)}
         for name, tier in self.draft.tiers.items():
             self._tier(f"tiers.{name}", tier, list(default))
         return {name: tier.model_dump(include=set(default)) for name, tier in self.draft.tiers.items()}
+
+    def _finite(self, key: str, trials: int) -> None:
+        """A tier of a searcher with only so many trials: more is a mistake, less worth a note."""
+        method, most = self.draft.search.method, self.most_trials
+        if most is not None and trials > most:
+            self._say(f"{key}.trials", f"expected at most {most}, got {trials}: {method} has {most} trials in all")
+        elif most is not None and trials < most:
+            self.warnings.append(Problem(f"{key}.trials", f"{trials} of the {most} trials that {method} has"))
 
     def _tier(self, key: str, tier: TierSection, wanted: list[str]) -> None:
         given = [name for name, value in tier.model_dump().items() if value is not None]
@@ -238,6 +247,8 @@ class _Check:
         broken = any(problem.key.startswith(f"{key}.") for problem in self.problems)
         if lacking and not wrong and not broken:
             self._say(key, f"{method} {kind}: {' and '.join(lacking)} missing")
+        if tier.trials is not None and not wrong:
+            self._finite(key, tier.trials)
 
     def _executor(self) -> None:
         valid = registry.names("executors")

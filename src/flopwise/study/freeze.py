@@ -21,8 +21,13 @@ CALIBRATION_PARTS = ("workload", "base", "objective", "evaluation", "calibration
 
 def space_of(canonical: Mapping[str, Any]) -> Space:
     """The search space; coordinates are in the order of the sorted keys."""
-    entries = canonical["space"]
-    return Space({key: _parameter(entries[key]) for key in sorted(entries)})
+    parameters = _parameters(canonical)
+    when = {key: canonical["space"][key].get("when", {}) for key in parameters}
+    if not any(when.values()):
+        return Space(parameters)
+    others = {other for conditions in when.values() for other in conditions if other not in parameters}
+    baseline = {**baseline_config(canonical), **{key: lookup(canonical["base"], key) for key in others}}
+    return Space(parameters, when, baseline)
 
 
 def baseline_config(canonical: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,19 +39,9 @@ def baseline_config(canonical: Mapping[str, Any]) -> dict[str, Any]:
         >>> baseline_config(study)
         {'on': False, 'train.lr': 0.1}
     """
-    space = space_of(canonical)
-    found = {key: lookup(canonical["base"], key) for key in space.keys}
-    return {key: centre(space.parameters[key]) if value is None else value for key, value in found.items()}
-
-
-def full_config(canonical: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """The workload's nested config of a trial: the base with the trial's dotted keys set.
-
-    Args:
-        canonical: The study.
-        config: Dotted key to value.
-    """
-    return with_keys(canonical["base"], config)
+    parameters = _parameters(canonical)
+    found = {key: lookup(canonical["base"], key) for key in parameters}
+    return {key: centre(parameters[key]) if value is None else value for key, value in found.items()}
 
 
 def with_keys(base: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,12 +95,19 @@ def file_form(canonical: Mapping[str, Any]) -> dict[str, Any]:
     search = canonical["search"]
     policies = {name: False if options is None else options for name, options in canonical["policies"].items()}
     flat = {"method": search["method"], "seed": search["seed"], **search["options"]}
-    return {**copy.deepcopy(dict(canonical)), "search": flat, "policies": policies}
+    found = {**copy.deepcopy(dict(canonical)), "search": flat, "policies": policies}
+    if "derived" in found:
+        found["derived"] = {key: derived["value"] for key, derived in found["derived"].items()}
+    return found
 
 
 def fidelity_json(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """``evaluation.stop`` as the journal holds it: the one unit that is given, or nothing."""
     return {unit: amount for unit, amount in (evaluation["stop"] or {}).items() if amount is not None}
+
+
+def _parameters(canonical: Mapping[str, Any]) -> dict[str, Parameter]:
+    return {key: _parameter(canonical["space"][key]) for key in sorted(canonical["space"])}
 
 
 def _parameter(entry: Mapping[str, Any]) -> Parameter:

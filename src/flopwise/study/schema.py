@@ -6,111 +6,49 @@ theirs, is in :mod:`flopwise.study.check`.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StrictFloat,
-    StrictStr,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictFloat, StrictStr
 
-from flopwise import paths, units
-from flopwise.errors import InputError
 from flopwise.space import Categorical, Float, Int, Parameter
-
-PARAMETER_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
-"""What a key of the space looks like."""
-FORBIDDEN_ENV = re.compile(r"PATH|LD_.*|PYTHON.*|FLOPWISE.*")
-"""Environment variables that decide what code runs; an attempt never gets them from outside."""
+from flopwise.study.fields import (
+    AllowedValues,
+    Amount,
+    Choices,
+    Count,
+    CountOrAuto,
+    EnvName,
+    ExpressionText,
+    Flops,
+    Money,
+    Name,
+    ParameterKey,
+    PositiveSeconds,
+    Quantity,
+    Seconds,
+    SeedsOrAuto,
+    Whole,
+)
 
 MOST_PARAMETERS = 200
-MOST_CHOICES = 100
 MOST_TIERS = 32
 MOST_POLICIES = 64
-
-
-def _refuse(message: str) -> PydanticCustomError:
-    return PydanticCustomError("flopwise", "{message}", {"message": message})
-
-
-def _with(parse: Callable[[object], float]) -> BeforeValidator:
-    """A validator that reads a number with a unit."""
-
-    def read(value: object) -> float:
-        try:
-            return parse(value)
-        except InputError as error:
-            raise _refuse(f"{error.problem}; expected {error.expected}, got {error.got}") from None
-
-    return BeforeValidator(read)
-
-
-def _whole(value: object) -> object:
-    """A float without a fraction (``1e3``) is a whole number; a boolean is not."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _refuse(f"expected a whole number, got {value!r:.60}")
-    return value
-
-
-def _auto(value: object) -> object:
-    return None if value == "auto" else value
-
-
-def _env_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name):
-        raise _refuse(f"expected the name of an environment variable, got {name!r:.60}")
-    if FORBIDDEN_ENV.fullmatch(name):
-        raise _refuse(f"{name} decides what code an attempt runs and cannot be passed on")
-    return name
-
-
-def _run_name(name: str) -> str:
-    if not paths.NAME.fullmatch(name):
-        raise _refuse(
-            f"expected 1 to 64 letters, digits, '_', '.' or '-', the first a letter or digit "
-            f"(it becomes a folder's name), got {name!r:.60}"
-        )
-    return name
-
-
-def _parameter_key(key: str) -> str:
-    if len(key) > 128 or not PARAMETER_KEY.fullmatch(key):
-        raise _refuse(f"expected a dotted key such as train.lr, got {key!r:.60}")
-    return key
-
-
-def _scalars(choices: list[Any]) -> list[Any]:
-    for choice in choices:
-        if not isinstance(choice, bool | int | float | str):
-            raise _refuse(f"choices are numbers, texts, true or false, got {choice!r:.60}")
-    return choices
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-Count = Annotated[Whole, Field(ge=1)]
-Amount = Annotated[StrictFloat, Field(ge=0)]
-Seconds = Annotated[float, _with(units.parse_seconds)]
-PositiveSeconds = Annotated[Seconds, Field(gt=0)]
-Money = Annotated[float, _with(units.parse_money)]
-Name = Annotated[StrictStr, BeforeValidator(lambda value: _run_name(value) if isinstance(value, str) else value)]
-EnvName = Annotated[StrictStr, BeforeValidator(lambda value: _env_name(value) if isinstance(value, str) else value)]
-ParameterKey = Annotated[StrictStr, BeforeValidator(_parameter_key)]
+MOST_CONSTRAINTS = 100
+MOST_DERIVED = 100
+MOST_GROUPS = 32
 
 
 class Section(BaseModel):
     """Root of all sections: an unknown key is an error, and nothing changes after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+When = Annotated[
+    dict[ParameterKey, AllowedValues],
+    Field(description="Other keys, and the values they must have for this one to matter."),
+]
 
 
 class FloatParameter(Section):
@@ -120,6 +58,7 @@ class FloatParameter(Section):
     low: StrictFloat = Field(description="Smallest value.")
     high: StrictFloat = Field(description="Largest value.")
     scale: Literal["linear", "log"] = Field("linear", description="`log` searches orders of magnitude evenly.")
+    when: When = {}
 
     def parameter(self) -> Parameter:
         return Float(self.low, self.high, self.scale)
@@ -133,6 +72,7 @@ class IntParameter(Section):
     high: Whole = Field(description="Largest value; must be low + k * step.")
     scale: Literal["linear", "log"] = Field("linear", description="`log` gives small values more room.")
     step: Count = Field(1, description="Distance between neighbours.")
+    when: When = {}
 
     def parameter(self) -> Parameter:
         return Int(self.low, self.high, self.scale, self.step)
@@ -142,9 +82,8 @@ class CategoricalParameter(Section):
     """One of several values without an order."""
 
     type: Literal["categorical"]
-    choices: Annotated[list[Any], AfterValidator(_scalars), Field(max_length=MOST_CHOICES)] = Field(
-        description="At least two different numbers, texts or booleans."
-    )
+    choices: Choices = Field(description="At least two different numbers, texts or booleans.")
+    when: When = {}
 
     def parameter(self) -> Parameter:
         return Categorical(tuple(self.choices))
@@ -154,6 +93,7 @@ class BoolParameter(Section):
     """true or false."""
 
     type: Literal["bool"]
+    when: When = {}
 
     def parameter(self) -> Parameter:
         return Categorical((False, True))
@@ -176,11 +116,9 @@ class ObjectiveSection(Section):
 class StopSection(Section):
     """How much training one evaluation buys: exactly one of these."""
 
-    flops: Annotated[float, _with(units.parse_flops), Field(gt=0)] | None = Field(None, description="Training FLOPs.")
-    tokens: Annotated[float, _with(units.parse_count), Field(ge=1)] | None = Field(None, description="Training tokens.")
-    steps: Annotated[float, _with(units.parse_count), Field(ge=1, multiple_of=1)] | None = Field(
-        None, description="Optimizer steps."
-    )
+    flops: Annotated[Flops, Field(gt=0)] | None = Field(None, description="Training FLOPs.")
+    tokens: Annotated[Quantity, Field(ge=1)] | None = Field(None, description="Training tokens.")
+    steps: Annotated[Quantity, Field(ge=1, multiple_of=1)] | None = Field(None, description="Optimizer steps.")
     seconds: PositiveSeconds | None = Field(None, description="Wall-clock seconds of training.")
 
 
@@ -193,12 +131,16 @@ class EvaluationSection(Section):
 
 
 class SearchSection(BaseModel):
-    """How configs are proposed; keys other than these two are the searcher's own options."""
+    """How configs are proposed; keys other than these four are the searcher's own options."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     method: StrictStr = Field("random", description="Name of the searcher.")
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = Field(0, description="Every random stream derives from it.")
+    groups: list[StrictStr] | None = Field(
+        None, description="Groups that are searched; the rest stays at the baseline."
+    )
+    freeze: list[StrictStr] = Field([], description="Keys and groups that stay at the baseline.")
 
 
 class TierSection(Section):
@@ -222,7 +164,7 @@ class ExecutionSection(Section):
     """Where and how attempts run."""
 
     executor: StrictStr = Field("local", description="Name of the executor.")
-    slots: Annotated[Count | None, BeforeValidator(_auto)] = Field(None, description="Attempts at a time, or `auto`.")
+    slots: CountOrAuto = Field(None, description="Attempts at a time, or `auto`.")
     threads: Count = Field(1, description="Threads and cores of one attempt.")
     price_per_hour: Money = Field(0.0, description="Price of the whole machine for one hour.")
     grace: Seconds = Field(60.0, description="Time running attempts get to finish when the study is stopped.")
@@ -242,7 +184,7 @@ class ConfirmSection(Section):
     """How the winner is confirmed on fresh seeds."""
 
     top: Count = Field(3, description="Best trials that are evaluated again.")
-    seeds: Annotated[Annotated[Whole, Field(ge=2)] | None, BeforeValidator(_auto)] = Field(
+    seeds: SeedsOrAuto = Field(
         None, description="Fresh seeds for winner and baseline; `auto` takes them from the measured noise."
     )
     min_improvement: Amount = Field(0.01, description="Smallest improvement worth a GO, as a share of the baseline.")
@@ -258,6 +200,15 @@ class StudyFile(Section):
     )
     space: Annotated[dict[ParameterKey, ParameterSection], Field(min_length=1, max_length=MOST_PARAMETERS)] = Field(
         description="Dotted key of the workload's config to what it may be."
+    )
+    constraints: Annotated[list[ExpressionText], Field(max_length=MOST_CONSTRAINTS)] = Field(
+        [], description="Comparisons that every config has to satisfy, such as `model.n_embd % model.n_head == 0`."
+    )
+    derived: Annotated[dict[ParameterKey, ExpressionText], Field(max_length=MOST_DERIVED)] = Field(
+        {}, description="Key of the workload's config to the expression it is computed from."
+    )
+    groups: Annotated[dict[Name, list[StrictStr]], Field(max_length=MOST_GROUPS)] = Field(
+        {}, description="Name to keys of the space that may be searched or frozen together."
     )
     objective: ObjectiveSection
     evaluation: EvaluationSection = EvaluationSection()

@@ -49,14 +49,22 @@ class Study:
         return space_of(self.canonical)
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path, *, groups: Sequence[str] = (), freeze: Sequence[str] = ()) -> Study:
     """Read and check a study file.
+
+    Args:
+        path: The file.
+        groups: Groups to search, in place of the file's ``search.groups``; none to leave that as it is.
+        freeze: Keys and groups to freeze besides the file's ``search.freeze``.
 
     Raises:
         InputError: If there is no such file, or it cannot be read.
         StudyError: If it is not YAML or not a valid study; names every mistake with file and line.
     """
-    return parse_study(read_file(path), str(path))
+    text, source = read_file(path), str(path)
+    document = read_yaml(text, source)
+    _pick(document.data, groups, freeze)
+    return _study(document, source, text)
 
 
 def parse_study(text: str, source: str = "study.yaml") -> Study:
@@ -113,6 +121,17 @@ def _study(document: Document, source: str, text: str | None) -> Study:
         raise StudyError(problems, source)
     warnings = tuple(str(located(warning, where)) for warning in checked.warnings)
     return Study(checked.canonical, source, yaml_text(checked.canonical) if text is None else text, warnings)
+
+
+def _pick(data: Any, groups: Sequence[str], freeze: Sequence[str]) -> None:
+    """Set what is searched, unless the file is too wrong to hold it (the check will say so)."""
+    if not isinstance(data, dict) or not (groups or freeze):
+        return
+    search = data.get("search") or {}
+    if isinstance(search, dict) and isinstance(search.get("freeze") or [], list):
+        frozen = [*(search.get("freeze") or []), *freeze]
+        picked = list(groups) or search.get("groups")
+        data["search"] = {**search, "groups": picked, "freeze": frozen}
 
 
 def _line(lines: Mapping[str, int], key: str) -> int:

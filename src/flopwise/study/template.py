@@ -24,6 +24,12 @@ space:                       # what may vary; dotted keys of the workload's conf
   # model.n_layer:       {{type: int, low: 1, high: 4}}                    # whole numbers; step: 2 for a grid
   # model.mlp:           {{type: categorical, choices: [swiglu, relu2]}}   # for search methods that take these
   # model.tied_head:     {{type: bool}}
+  # a parameter that matters only with some values of another one: add `when: {{model.mlp: swiglu}}` to it
+
+constraints: []              # what has to hold in every config, such as "model.n_embd % model.n_head == 0"
+derived: {{}}                  # keys computed from others, such as model.n_head: "model.n_embd // 32"
+groups:                      # names for parts of the space
+  optimizer: [train.lr, train.weight_decay, train.warmup_fraction]
 
 objective:
   metric: val_loss           # held-out loss
@@ -35,14 +41,16 @@ evaluation:                  # one training
   timeout: 10m               # one training that takes longer is ended
 
 search:
-  method: cmaes              # cmaes (numbers only) or random (anything)
+  method: cmaes              # cmaes (numbers only), tpe (anything), qmc, random, …: docs/searchers.md
   seed: 0
+  groups: null               # such as [optimizer]: search these only, the rest stays at the baseline
+  freeze: []                 # keys or groups that stay at the baseline
   sigma: 0.3                 # cmaes: first spread, as a share of each range
 
 tiers:                       # sizes of the search; `flopwise run --tier min` picks one
   min:    {{population: 8, generations: 2}}
   target: {{population: 12, generations: 10}}
-  # min:  {{trials: 16}}       # for method: random
+  # min:  {{trials: 16}}       # for methods without generations: tpe, qmc, random, …
 
 limits:                      # whichever is reached first ends the search; null means none
   evaluations: null
@@ -74,11 +82,12 @@ confirm:
 """
 
 
-def template(name: str) -> str:
+def template(name: str, schema: str = "") -> str:
     """A commented study file that passes its own check.
 
     Args:
         name: Name of the study.
+        schema: Where editors find the JSON schema, seen from the study file; empty for nowhere.
 
     Raises:
         InputError: If the name cannot be a folder's name.
@@ -89,4 +98,5 @@ def template(name: str) -> str:
             expected="1 to 64 letters, digits, '_', '.' or '-', the first a letter or digit",
             got=repr(name)[:80],
         )
-    return _TEMPLATE.format(name=name)
+    first = f"# yaml-language-server: $schema={schema}\n" if schema else ""
+    return first + _TEMPLATE.format(name=name)

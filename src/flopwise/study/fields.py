@@ -1,0 +1,125 @@
+"""The values of a study file: types that read what people write, and say what they expected instead.
+
+They also carry what an editor is told about them, where that differs from what comes out: a duration may be
+written as a number or as a text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StrictFloat, StrictStr, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from flopwise import grammar, paths, units
+from flopwise.errors import InputError
+
+PARAMETER_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+"""What a key of the space looks like."""
+FORBIDDEN_ENV = re.compile(r"PATH|LD_.*|PYTHON.*|FLOPWISE.*")
+"""Environment variables that decide what code runs; an attempt never gets them from outside."""
+
+MOST_CHOICES = 100
+
+
+def _refuse(message: str) -> PydanticCustomError:
+    return PydanticCustomError("flopwise", "{message}", {"message": message})
+
+
+def _with(parse: Callable[[object], float]) -> BeforeValidator:
+    """A validator that reads a number with a unit."""
+
+    def read(value: object) -> float:
+        try:
+            return parse(value)
+        except InputError as error:
+            raise _refuse(f"{error.problem}; expected {error.expected}, got {error.got}") from None
+
+    return BeforeValidator(read)
+
+
+def _whole(value: object) -> object:
+    """A float without a fraction (``1e3``) is a whole number; a boolean is not."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _refuse(f"expected a whole number, got {value!r:.60}")
+    return value
+
+
+def _auto(value: object) -> object:
+    return None if value == "auto" else value
+
+
+def _env_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name):
+        raise _refuse(f"expected the name of an environment variable, got {name!r:.60}")
+    if FORBIDDEN_ENV.fullmatch(name):
+        raise _refuse(f"{name} decides what code an attempt runs and cannot be passed on")
+    return name
+
+
+def _run_name(name: str) -> str:
+    if not paths.NAME.fullmatch(name):
+        raise _refuse(
+            f"expected 1 to 64 letters, digits, '_', '.' or '-', the first a letter or digit "
+            f"(it becomes a folder's name), got {name!r:.60}"
+        )
+    return name
+
+
+def _parameter_key(key: str) -> str:
+    if len(key) > 128 or not PARAMETER_KEY.fullmatch(key):
+        raise _refuse(f"expected a dotted key such as train.lr, got {key!r:.60}")
+    return key
+
+
+def _scalars(choices: list[Any]) -> list[Any]:
+    for choice in choices:
+        if not isinstance(choice, bool | int | float | str):
+            raise _refuse(f"choices are numbers, texts, true or false, got {choice!r:.60}")
+    return choices
+
+
+def _allowed(value: Any) -> list[Any]:
+    """One value or a list of them, as a list."""
+    values = value if isinstance(value, list) else [value]
+    if not 0 < len(values) <= MOST_CHOICES or not all(isinstance(each, bool | int | float | str) for each in values):
+        raise _refuse(f"expected a value (number, text, true or false) or a list of such values, got {value!r:.60}")
+    return values
+
+
+_SCALAR_TYPES = ["number", "string", "boolean"]
+_TEXT_TOO = WithJsonSchema({"type": ["number", "string"]})
+_SCALARS = {"type": "array", "items": {"type": _SCALAR_TYPES}}
+
+
+def _or_auto(least: int) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": least}, {"enum": ["auto", None]}]})
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Count = Annotated[Whole, Field(ge=1)]
+CountOrAuto = Annotated[Count | None, BeforeValidator(_auto), _or_auto(1)]
+SeedsOrAuto = Annotated[Annotated[Whole, Field(ge=2)] | None, BeforeValidator(_auto), _or_auto(2)]
+Amount = Annotated[StrictFloat, Field(ge=0)]
+Seconds = Annotated[float, _with(units.parse_seconds), _TEXT_TOO]
+PositiveSeconds = Annotated[Seconds, Field(gt=0)]
+Flops = Annotated[float, _with(units.parse_flops), _TEXT_TOO]
+Quantity = Annotated[float, _with(units.parse_count), _TEXT_TOO]
+Money = Annotated[float, _with(units.parse_money), _TEXT_TOO]
+Name = Annotated[StrictStr, BeforeValidator(lambda value: _run_name(value) if isinstance(value, str) else value)]
+EnvName = Annotated[StrictStr, BeforeValidator(lambda value: _env_name(value) if isinstance(value, str) else value)]
+ParameterKey = Annotated[StrictStr, BeforeValidator(_parameter_key)]
+Choices = Annotated[
+    list[Any],
+    AfterValidator(_scalars),
+    WithJsonSchema({**_SCALARS, "minItems": 2}),
+    Field(max_length=MOST_CHOICES),
+]
+AllowedValues = Annotated[
+    list[Any], BeforeValidator(_allowed), WithJsonSchema({"anyOf": [{"type": _SCALAR_TYPES}, _SCALARS]})
+]
+ExpressionText = Annotated[StrictStr, Field(max_length=grammar.MAX_LENGTH)]
