@@ -94,6 +94,7 @@ class Job(Message):
         timeout_s: Wall seconds until it is ended; None for no limit.
         grace_s: Seconds between SIGTERM and SIGKILL.
         metric: Name of the metric the study needs.
+        started_in: Working directory of the coordinator.
     """
 
     attempt: str
@@ -109,6 +110,7 @@ class Job(Message):
     timeout_s: float | None = None
     grace_s: float = 5.0
     metric: str = ""
+    started_in: str = "."
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,13 @@ from flopwise.registry import did_you_mean, load
 from flopwise.report.summary import summarise
 from flopwise.report.tables import plan_text
 from flopwise.report.write import write_report
-from flopwise.study import Study, baseline_config, calibration_key, space_of
+from flopwise.searchers.constrained import Constrained
+from flopwise.searchers.searcher import Searcher
+from flopwise.study import Study, baseline_config, calibration_key, rules_of, space_of
 from flopwise.units import format_money, format_seconds
 from flopwise.wire import Hello, Slot
 
-PACKAGES = ("flopwise", "cmaes", "numpy", "torch")
+PACKAGES = ("flopwise", "cmaes", "numpy", "optuna", "scipy", "torch")
 """Whose versions are part of a run's identity."""
 
 ASK_ABOVE_S = 600.0
@@ -234,7 +236,7 @@ class _Session:
             raise
         except FlopwiseError as error:
             self._executor.close()
-            self._leave(Closing("failed", error.problem))
+            self._leave(Closing("interrupted", error.problem))
             raise
         finally:
             self._executor.close()
@@ -340,13 +342,13 @@ class _Session:
     def _make_search(self, chosen: TierChosen) -> Search:
         study, tier = self._study, self._study["tiers"][chosen.tier]
         kind = load("searchers", study["search"]["method"])
-        searcher = kind(
-            space_of(study),
-            study["search"]["seed"],
-            kind.Options(**study["search"]["options"]),
-            centre=baseline_config(study),
-            population=tier.get("population"),
-        )
+        space, options, centre = space_of(study), kind.Options(**study["search"]["options"]), baseline_config(study)
+
+        def make(seed: int) -> Searcher:
+            searcher: Searcher = kind(space, seed, options, centre=centre, population=tier.get("population"))
+            return searcher
+
+        searcher = Constrained(make, study["search"]["seed"], space, rules_of(study).allows)
         return Search(searcher, study, tier, len(self._slots))
 
     def _finish(self, closing: Closing) -> Finish:

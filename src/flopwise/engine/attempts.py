@@ -76,6 +76,7 @@ class Attempts:
             timeout_s=limit_s,
             grace_s=STOP_GRACE_S,
             metric=desk.study["objective"]["metric"],
+            started_in=desk.hello.folder,
         )
 
     def start(self, jobs: Sequence[Job]) -> None:

@@ -54,6 +54,9 @@ def _job(desk: Desk) -> Job:
         slot=desk.executor.slots[0],
         folder=str(folder),
         cache=str(desk.folder.cache),
+        data=desk.record.state.data,
+        metric=desk.study["objective"]["metric"],
+        started_in=desk.hello.folder,
     )
 
 
@@ -72,6 +75,7 @@ def _await(desk: Desk) -> tuple[Reported | None, Ended]:
                 case KeeperLost():
                     where = str(desk.folder.keeper_log)
                     raise ExecutorError(f"the keeper died preparing the data: {message.detail}", where=where)
+        desk.view.tick(desk.record.state, desk.record.ledger)
         if desk.signals.count and not asked:
             desk.signals.drain()
             desk.executor.stop(PREPARE, "interrupted", STOP_GRACE_S)

@@ -16,6 +16,7 @@ THREAD_POOLS = (
     "OPENBLAS_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
+    "RAYON_NUM_THREADS",
 )
 """Read by libraries that load later; those already loaded are told by the worker."""
 

@@ -28,6 +28,7 @@ class AttemptContext:
         asked: Whether the study wants the attempt to end.
 
     Attributes:
+        started_in: Working directory of the coordinator.
         metric: Name of the metric the study needs.
         facts: What was noted so far.
         told_to_stop: ``should_stop`` has said so.
@@ -40,6 +41,7 @@ class AttemptContext:
         self.fidelity = Fidelity.from_json(job.stop)
         self.folder = Path(job.folder)
         self.cache = Path(job.cache)
+        self.started_in = Path(job.started_in)
         self.data: Mapping[str, Any] = job.data
         self.threads = job.slot.threads
         self.metric = job.metric

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from flopwise import registry
-from flopwise.errors import WorkloadError
+from flopwise.errors import ProgramFailed, WorkloadError
 from flopwise.trial import Outcome, Result
 from flopwise.wire import Job, Message, Reported, WireError, encode
 from flopwise.worker import limits, summary, warm
@@ -72,7 +72,8 @@ def _run(job: Job, context: AttemptContext) -> Result:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        traceback.print_exc()
+        if not isinstance(error, ProgramFailed):
+            traceback.print_exc()
         sys.stderr.flush()
         return failure(error, context.facts, stopped=context.asked())
 

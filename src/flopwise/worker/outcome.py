@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import flopwise
-from flopwise.errors import NonFinite, WorkloadError
+from flopwise.errors import NonFinite, ProgramKilled, ProgramOutOfMemory, WorkloadError
 from flopwise.trial import Outcome, Result
 from flopwise.worker.values import describe, number, plain, wire_number
 
@@ -90,7 +90,9 @@ def one_line(error: BaseException) -> str:
 
 def _kind(error: BaseException) -> Outcome:
     names = {kind.__name__ for kind in type(error).__mro__}
-    if isinstance(error, MemoryError) or "OutOfMemoryError" in names:
+    if isinstance(error, ProgramKilled):
+        return Outcome.KILLED
+    if isinstance(error, MemoryError | ProgramOutOfMemory) or "OutOfMemoryError" in names:
         return Outcome.OOM
     if isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY):
         return Outcome.OOM
