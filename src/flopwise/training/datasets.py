@@ -2,16 +2,13 @@
 
 A dataset is written once to ``cache/tokens-<sha256>.bin``: the training tokens, then the held-out
 ones. Its :class:`Pin` goes into the run's record; a training opens the file by its pin and checks it.
+A mixture has several parts: the training tokens of one after those of the other, then what each holds out.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,39 @@ from numpy.typing import NDArray
 
 from flopwise.errors import WorkloadError
 from flopwise.seeds import derive, stream
+from flopwise.training import token_files
+from flopwise.training.token_files import Tokens, store
 
-Tokens = NDArray[np.integer[Any]]
+__all__ = ["Dataset", "Part", "Pin", "Tokens", "batch_at", "mixed_batch_at", "open_dataset", "split", "store"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one source of text gave.
+
+    Args:
+        source: As the config names it.
+        weight: As the config gives it; the share of training sequences that start here is proportional.
+        train_tokens: Of this part.
+        valid_tokens: Of this part.
+        documents: In both.
+        valid_documents: Held out.
+        files: That were read.
+        empty_files: Matched by a pattern and left out.
+        bytes: Of the files.
+        sha256: Of the files' sha256, in order.
+    """
+
+    source: str
+    weight: float
+    train_tokens: int
+    valid_tokens: int
+    documents: int
+    valid_documents: int
+    files: int
+    empty_files: int
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -34,7 +62,7 @@ class Pin:
         train_tokens: At its beginning.
         valid_tokens: The rest, held out.
         vocabulary: How many different tokens there are.
-        bytes_per_token: Mean bytes of text a held-out token stands for.
+        bytes_per_token: Mean bytes of text a held-out token stands for; None when that is not known.
         dtype: Numpy name of a token's type.
         source: Where the text comes from, as the config names it.
         version: What the text depends on, for example ``cpython 3.11.7``.
@@ -43,6 +71,10 @@ class Pin:
         valid_documents: Held out.
         valid_fraction: Share that was asked to be held out.
         split_seed: Which documents are held out.
+        tokenizer_sha256: Of the tokenizer's file; empty where it has none.
+        started_in: What relative paths are relative to; empty when there are none.
+        parts: Where the tokens come from; empty for the standard library as bytes.
+        settings: Settings of the data that are not the workload's defaults, for the same cases.
     """
 
     sha256: str
@@ -50,7 +82,7 @@ class Pin:
     train_tokens: int
     valid_tokens: int
     vocabulary: int
-    bytes_per_token: float
+    bytes_per_token: float | None
     dtype: str
     source: str
     version: str
@@ -59,10 +91,15 @@ class Pin:
     valid_documents: int
     valid_fraction: float
     split_seed: int
+    tokenizer_sha256: str = ""
+    started_in: str = ""
+    parts: tuple[Part, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """A mapping of JSON values."""
-        return asdict(self)
+        """A mapping of JSON values; what is empty and may be missing is left out."""
+        found = {**asdict(self), "parts": [asdict(part) for part in self.parts]}
+        return {name: value for name, value in found.items() if value or name not in _MAY_LACK}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Pin:
@@ -72,19 +109,22 @@ class Pin:
             WorkloadError: If it is not the pin of a token dataset.
         """
         names = {f.name for f in fields(cls)}
-        if set(data) != names:
-            wrong = sorted(names ^ set(data))
+        if not names - _MAY_LACK <= set(data) <= names:
+            wrong = sorted((names - _MAY_LACK) - set(data) | set(data) - names)
             raise WorkloadError(
                 "this is not the pin of a token dataset",
-                expected="exactly the keys " + ", ".join(sorted(names)),
+                expected="the keys " + ", ".join(sorted(names - _MAY_LACK)),
                 got=f"a difference in {', '.join(wrong)}" if data else "no data",
                 fix="prepare the data first",
             )
-        return cls(**data)
+        return cls(**{**data, "parts": tuple(Part(**part) for part in data.get("parts", ()))})
 
     def path(self, cache: Path) -> Path:
         """The dataset's file in a cache folder."""
-        return cache / f"tokens-{self.sha256}.bin"
+        return token_files.token_path(cache, self.sha256)
+
+
+_MAY_LACK = frozenset({"tokenizer_sha256", "started_in", "parts", "settings"})
 
 
 @dataclass(frozen=True)
@@ -100,6 +140,12 @@ class Dataset:
     train: Tokens
     valid: Tokens
     pin: Pin
+
+    def batch(self, seed: int, step: int, batch_size: int, sequence_length: int) -> NDArray[np.int64]:
+        """The training batch of one step; see :func:`batch_at` and :func:`mixed_batch_at`."""
+        if len(self.pin.parts) < 2:
+            return batch_at(self.train, seed, step, batch_size, sequence_length)
+        return mixed_batch_at(self.train, self.pin.parts, seed, step, batch_size, sequence_length)
 
 
 def split(lengths: Sequence[int], fraction: float, seed: int) -> tuple[list[int], list[int]]:
@@ -118,7 +164,7 @@ def split(lengths: Sequence[int], fraction: float, seed: int) -> tuple[list[int]
 
     Example:
         >>> split([5, 5, 80, 5, 5], fraction=0.1, seed=1)
-        ([4, 1, 2], [3, 0])
+        ([1, 2, 3], [0, 4])
     """
     order = list(range(len(lengths)))
     stream(seed, "split").shuffle(order)
@@ -132,35 +178,10 @@ def split(lengths: Sequence[int], fraction: float, seed: int) -> tuple[list[int]
     return train, valid
 
 
-def store(cache: Path, content: bytes) -> str:
-    """Put a token file into the cache unless it is there unharmed; it appears whole or not at all.
-
-    Args:
-        cache: Folder, made if missing.
-        content: The file's bytes.
-
-    Returns:
-        Their sha256.
-    """
-    digest = hashlib.sha256(content).hexdigest()
-    path = cache / f"tokens-{digest}.bin"
-    cache.mkdir(parents=True, exist_ok=True)
-    if path.is_file() and _sha256(path) == digest:
-        return digest
-    handle, temporary = tempfile.mkstemp(dir=cache, prefix=".tokens-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)  # noqa: PTH105
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return digest
-
-
 def open_dataset(cache: Path, data: Mapping[str, Any]) -> Dataset:
     """Map a dataset into memory, after checking that it is the pinned one.
+
+    A large file is not hashed again while it is untouched since the last session hashed it.
 
     Args:
         cache: Folder that holds it.
@@ -176,9 +197,10 @@ def open_dataset(cache: Path, data: Mapping[str, Any]) -> Dataset:
         raise WorkloadError("the prepared data is missing", expected=str(path), fix="resume the run to prepare it anew")
     if path.stat().st_size != size:
         raise _damaged(path, f"{size} bytes", f"{path.stat().st_size} bytes")
-    digest = _sha256(path)
-    if digest != pin.sha256:
-        raise _damaged(path, f"sha256 {pin.sha256}", f"sha256 {digest}")
+    if not token_files.was_checked(path, pin.sha256):
+        digest = token_files.sha256(path)
+        if digest != pin.sha256:
+            raise _damaged(path, f"sha256 {pin.sha256}", f"sha256 {digest}")
     tokens = np.memmap(path, dtype=pin.dtype, mode="r")
     return Dataset(tokens[: pin.train_tokens], tokens[pin.train_tokens :], pin)
 
@@ -199,18 +221,53 @@ def batch_at(tokens: Tokens, seed: int, step: int, batch_size: int, sequence_len
     Raises:
         WorkloadError: If there are fewer tokens than one window needs.
     """
-    places = len(tokens) - sequence_length
-    if places < 1:
+    starts = _generator(seed, step).integers(_places(len(tokens), sequence_length), size=batch_size)
+    return _windows(tokens, starts, sequence_length)
+
+
+def mixed_batch_at(
+    tokens: Tokens, parts: Sequence[Part], seed: int, step: int, batch_size: int, sequence_length: int
+) -> NDArray[np.int64]:
+    """As :func:`batch_at`, for a mixture: each sequence picks a part by weight, then a place inside it.
+
+    Args:
+        tokens: Training tokens of all parts, one after the other.
+        parts: In the same order.
+        seed: The attempt's seed.
+        step: From 0.
+        batch_size: Sequences.
+        sequence_length: Tokens of a sequence.
+
+    Raises:
+        WorkloadError: If a part has fewer tokens than one window needs.
+    """
+    places = np.array([_places(part.train_tokens, sequence_length) for part in parts])
+    begins = np.cumsum([0, *(part.train_tokens for part in parts[:-1])])
+    shares = np.cumsum([part.weight for part in parts])
+    draws = _generator(seed, step).random((2, batch_size))
+    picked = np.searchsorted(shares[:-1] / shares[-1], draws[0], side="right")
+    starts = begins[picked] + (draws[1] * places[picked]).astype(np.int64)
+    return _windows(tokens, starts, sequence_length)
+
+
+def _generator(seed: int, step: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=derive(seed, "batches"), counter=[0, 0, 0, step]))
+
+
+def _windows(tokens: Tokens, starts: NDArray[np.int64], sequence_length: int) -> NDArray[np.int64]:
+    return np.asarray(tokens[starts[:, None] + np.arange(sequence_length + 1)], dtype=np.int64)
+
+
+def _places(tokens: int, sequence_length: int) -> int:
+    """Where a window may start."""
+    if tokens <= sequence_length:
         raise WorkloadError(
             "the training text is shorter than a sequence",
             expected=f"at least {sequence_length + 1} tokens",
-            got=str(len(tokens)),
+            got=str(tokens),
             fix="lower train.sequence_length or data.valid_fraction",
         )
-    generator = np.random.Generator(np.random.Philox(key=derive(seed, "batches"), counter=[0, 0, 0, step]))
-    starts = generator.integers(places, size=batch_size)
-    window = np.arange(sequence_length + 1)
-    return np.asarray(tokens[starts[:, None] + window], dtype=np.int64)
+    return tokens - sequence_length
 
 
 def _damaged(path: Path, expected: str, got: str) -> WorkloadError:
@@ -221,15 +278,3 @@ def _damaged(path: Path, expected: str, got: str) -> WorkloadError:
         where=str(path),
         fix="remove the file and resume the run",
     )
-
-
-def _sha256(path: Path) -> str:
-    stat = path.stat()
-    return _sha256_of(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-
-
-@functools.lru_cache(maxsize=8)
-def _sha256_of(path: Path, *_identity: int) -> str:
-    """Hash of a file, once per process as long as size, time and inode stay."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

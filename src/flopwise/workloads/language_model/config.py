@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +32,9 @@ class ModelConfig(Section):
     tied_head: bool = Field(False, description="Whether the head shares the embedding's matrix.")
     rope_theta: float = Field(10000.0, gt=1, le=1e9, description="Base of the rotary position frequencies.")
     norm_eps: float = Field(1e-5, gt=0, le=0.1, description="Added to the mean square in RMSNorm.")
+    vocabulary_multiple: int = Field(
+        1, ge=1, le=1024, description="Embedding and head have rows for the tokens, rounded up to a multiple of this."
+    )
 
     @property
     def kv_heads(self) -> int:
@@ -49,11 +52,50 @@ class ModelConfig(Section):
         return max(8, 8 * round(self.mlp_ratio * self.n_embd / 8))
 
 
-class DataConfig(Section):
-    """The text, and which part of it is held out."""
+MOST_FILES = 1000
+MOST_SOURCES = 100
+Files = Annotated[list[str], Field(max_length=MOST_FILES)]
 
-    source: Literal["stdlib"] = Field("stdlib", description="Text: the interpreter's own standard library.")
-    tokenizer: Literal["byte"] = Field("byte", description="One token a byte; 256 tokens.")
+
+class SourceConfig(Section):
+    """One text of a mixture."""
+
+    source: Literal["stdlib", "text", "bin"] = Field(description="As data.source, mixture aside.")
+    files: Files = Field([], description="As data.files.")
+    valid_files: Files = Field([], description="As data.valid_files.")
+    text_field: str | None = Field(None, min_length=1, max_length=200, description="As data.text_field.")
+    weight: float = Field(
+        1.0, gt=0, le=1e9, description="Share of the training sequences, relative to the other weights."
+    )
+
+
+class DataConfig(Section):
+    """The text, how it becomes tokens, and which part of it is held out."""
+
+    source: Literal["stdlib", "text", "bin", "mixture"] = Field(
+        "stdlib",
+        description="stdlib: the interpreter's own standard library. text: files of text. "
+        "bin: shards of tokens. mixture: several of these.",
+    )
+    files: Files = Field([], description="Paths and globs of a text or bin source, relative to where the study starts.")
+    valid_files: Files = Field([], description="Files that are held out. []: valid_fraction of files is.")
+    text_field: str | None = Field(
+        None, min_length=1, max_length=200, description="Of JSON lines the key, of parquet the column. null: text."
+    )
+    mixture: Annotated[list[SourceConfig], Field(max_length=MOST_SOURCES)] = Field(
+        [], description="Sources with their weights, where source is mixture."
+    )
+    tokenizer: Literal["byte", "bpe", "gpt2", "ids"] = Field(
+        "byte",
+        description="byte: one token a byte. bpe: trained on the training text. gpt2: from its two files. "
+        "ids: what shards of unknown origin hold.",
+    )
+    vocabulary: int | None = Field(
+        None, ge=2, le=2**20, description="Tokens of bpe (null: 4096) or of ids; byte has 256, gpt2 50257."
+    )
+    tokenizer_files: Annotated[list[str], Field(max_length=2)] = Field(
+        [], description="encoder.json and vocab.bpe of gpt2. []: where other programs keep them."
+    )
     valid_fraction: float = Field(
         0.05, gt=0, lt=1, description="Share of all tokens held out, by whole documents; more than 0, less than 1."
     )
@@ -62,6 +104,14 @@ class DataConfig(Section):
         2048, ge=2, description="Tokens of one held-out excerpt; excerpts are spread evenly over the held-out part."
     )
     split_seed: int = Field(0, ge=0, lt=2**32, description="Which documents are held out.")
+
+    @property
+    def sources(self) -> list[SourceConfig]:
+        """What the text is made of: the mixture, or the one source with weight 1."""
+        if self.source == "mixture":
+            return self.mixture
+        own = {"files": self.files, "valid_files": self.valid_files, "text_field": self.text_field}
+        return [SourceConfig.model_validate({"source": self.source, "weight": 1.0, **own})]
 
 
 class TrainConfig(Section):

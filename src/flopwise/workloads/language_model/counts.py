@@ -17,17 +17,29 @@ from __future__ import annotations
 import math
 
 from flopwise.trial import Fidelity
-from flopwise.workloads.language_model.config import LanguageModelConfig, ModelConfig
+from flopwise.workloads.language_model.config import DataConfig, LanguageModelConfig, ModelConfig
 
-VOCABULARY = {"byte": 256}
-"""Tokens of each tokenizer."""
+VOCABULARY = {"byte": 256, "bpe": 4096, "gpt2": 50257, "ids": 65536}
+"""Tokens of each tokenizer, where the config does not say."""
 
 MLP_MATRICES = {"swiglu": 3, "relu2": 2}
 
 
+def different_tokens(data: DataConfig) -> int:
+    """How many different tokens the text is made of."""
+    return VOCABULARY[data.tokenizer] if data.vocabulary is None else data.vocabulary
+
+
 def vocabulary(config: LanguageModelConfig) -> int:
-    """How many different tokens there are."""
-    return VOCABULARY[config.data.tokenizer]
+    """Rows of embedding and head: the different tokens, rounded up to ``model.vocabulary_multiple``.
+
+    Example:
+        >>> vocabulary(LanguageModelConfig.model_validate(
+        ...     {"data": {"tokenizer": "gpt2"}, "model": {"vocabulary_multiple": 64}}))
+        50304
+    """
+    multiple = config.model.vocabulary_multiple
+    return math.ceil(different_tokens(config.data) / multiple) * multiple
 
 
 def tokens_per_step(config: LanguageModelConfig) -> int:

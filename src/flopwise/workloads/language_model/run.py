@@ -1,4 +1,4 @@
-"""What a worker process runs: ``prepare`` once per study, ``run`` once per attempt, ``warm`` before any."""
+"""What a worker process runs: ``prepare`` once per session, ``run`` once per attempt, ``warm`` before any."""
 
 from __future__ import annotations
 
@@ -13,62 +13,21 @@ from flopwise.clock import RealClock
 from flopwise.errors import WorkloadError
 from flopwise.training import datasets, devices
 from flopwise.training.datasets import Dataset, Pin
-from flopwise.training.evaluate import HeldOut, bits_per_byte, excerpts
+from flopwise.training.evaluate import HeldOut, bits_per_byte
 from flopwise.training.loop import Length, Recipe, Trained, accumulate, train
 from flopwise.training.optimizers.adamw import AdamWOptions, adamw
 from flopwise.training.schedules import warmup_cosine
 from flopwise.trial import Fidelity
 from flopwise.workload import Context
 from flopwise.workloads.language_model import counts
-from flopwise.workloads.language_model.config import LanguageModelConfig, ModelConfig, TrainConfig
-from flopwise.workloads.language_model.corpus import stdlib_documents, stdlib_version
+from flopwise.workloads.language_model.config import DataConfig, LanguageModelConfig, ModelConfig, TrainConfig
 from flopwise.workloads.language_model.model import GPT, build
+from flopwise.workloads.language_model.prepare import NOT_TOKENS, prepare
 
-END_OF_DOCUMENT = b"\0"
-"""Follows every document; no Python source holds this byte."""
+__all__ = ["compiled", "flags", "prepare", "run", "warm"]
+
 NO_BETTER = 0.01
 """A held-out loss is flagged that is not smaller by this share than the loss at initialisation."""
-
-
-def prepare(config: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Write the tokens into the cache.
-
-    Args:
-        config: The study's base config.
-        context: Its ``cache`` is where the tokens go.
-
-    Returns:
-        The pin of the data.
-
-    Raises:
-        WorkloadError: If there is no text, or too little of it is held out.
-    """
-    data = LanguageModelConfig.model_validate(config).data
-    context.progress("reading the standard library")
-    documents = [text + END_OF_DOCUMENT for text in stdlib_documents()]
-    train_part, valid_part = datasets.split([len(d) for d in documents], data.valid_fraction, data.split_seed)
-    train_tokens, valid_tokens = (sum(len(documents[i]) for i in part) for part in (train_part, valid_part))
-    excerpts(valid_tokens, data.valid_tokens, data.valid_span)
-    context.progress("writing tokens", done=0, total=train_tokens + valid_tokens)
-    sha256 = datasets.store(context.cache, b"".join(documents[i] for i in (*train_part, *valid_part)))
-    context.progress("tokens are ready", done=train_tokens + valid_tokens, total=train_tokens + valid_tokens)
-    pin = Pin(
-        sha256=sha256,
-        tokens=train_tokens + valid_tokens,
-        train_tokens=train_tokens,
-        valid_tokens=valid_tokens,
-        vocabulary=counts.VOCABULARY[data.tokenizer],
-        bytes_per_token=1.0,
-        dtype="uint8",
-        source=data.source,
-        version=stdlib_version(),
-        tokenizer=data.tokenizer,
-        documents=len(documents),
-        valid_documents=len(valid_part),
-        valid_fraction=data.valid_fraction,
-        split_seed=data.split_seed,
-    )
-    return pin.to_json()
 
 
 def run(config: Mapping[str, Any], context: Context) -> dict[str, float]:
@@ -79,9 +38,9 @@ def run(config: Mapping[str, Any], context: Context) -> dict[str, float]:
         context: Seed, length, data; hears the learning curve and the facts.
 
     Returns:
-        ``val_loss`` (nats a token), ``val_bits_per_byte`` and ``train_loss`` (mean of the last tenth of
-        the steps). Of a training that was asked to stop, ``train_loss`` alone: a half-trained model has
-        no result.
+        ``val_loss`` (nats a token), ``val_bits_per_byte`` (where the bytes of a token are known) and
+        ``train_loss`` (mean of the last tenth of the steps). Of a training that was asked to stop,
+        ``train_loss`` alone: a half-trained model has no result.
 
     Raises:
         NonFinite: As soon as a loss or gradient is not finite.
@@ -134,11 +93,9 @@ def _run(config: LanguageModelConfig, context: Context, device: devices.Device) 
         return {"train_loss": trained.train_loss} if trained.steps else {}
     val_loss = held_out.loss(model, device)
     context.note(flags=flags(trained.first_loss, val_loss))
-    return {
-        "val_loss": val_loss,
-        "val_bits_per_byte": bits_per_byte(val_loss, dataset.pin.bytes_per_token),
-        "train_loss": trained.train_loss,
-    }
+    bytes_per_token = dataset.pin.bytes_per_token
+    bits = {} if bytes_per_token is None else {"val_bits_per_byte": bits_per_byte(val_loss, bytes_per_token)}
+    return {"val_loss": val_loss, **bits, "train_loss": trained.train_loss}
 
 
 def compiled(model: GPT) -> nn.Module:
@@ -163,17 +120,24 @@ def flags(initial_loss: float, val_loss: float) -> list[str]:
 def _open(config: LanguageModelConfig, context: Context) -> Dataset:
     """The prepared dataset, if it is the one the config describes."""
     dataset = datasets.open_dataset(context.cache, context.data)
-    for name in ("source", "tokenizer", "valid_fraction", "split_seed"):
-        wanted, pinned = getattr(config.data, name), getattr(dataset.pin, name)
-        if wanted != pinned:
+    wanted = config.data.model_dump(mode="json")
+    pinned = {**DataConfig().model_dump(mode="json"), **_own(dataset.pin), **dataset.pin.settings}
+    free = [name for name in NOT_TOKENS if name not in dataset.pin.settings]
+    for name in wanted:
+        if name not in free and wanted[name] != pinned[name]:
             raise WorkloadError(
                 "the data was prepared for another config",
-                expected=f"{pinned}, as in the study's base",
-                got=str(wanted),
+                expected=f"{pinned[name]}, as in the study's base",
+                got=str(wanted[name]),
                 where=f"data.{name}",
                 fix=f"data.{name} is the same for every trial: take it out of the space",
             )
     return dataset
+
+
+def _own(pin: Pin) -> dict[str, Any]:
+    """Settings that every pin has."""
+    return {name: getattr(pin, name) for name in ("source", "tokenizer", "valid_fraction", "split_seed")}
 
 
 def _held_out(config: LanguageModelConfig, dataset: Dataset) -> HeldOut:
@@ -183,7 +147,7 @@ def _held_out(config: LanguageModelConfig, dataset: Dataset) -> HeldOut:
 
 def _batch(dataset: Dataset, config: LanguageModelConfig, seed: int, step: int) -> torch.Tensor:
     settings = config.train
-    batch = datasets.batch_at(dataset.train, seed, step, settings.batch_size, settings.sequence_length)
+    batch = dataset.batch(seed, step, settings.batch_size, settings.sequence_length)
     return torch.from_numpy(np.ascontiguousarray(batch))
 
 

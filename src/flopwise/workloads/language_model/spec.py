@@ -11,6 +11,7 @@ from flopwise.errors import Problem
 from flopwise.trial import STOP_UNITS, Fidelity
 from flopwise.workloads.language_model import counts
 from flopwise.workloads.language_model.config import LanguageModelConfig
+from flopwise.workloads.language_model.data_check import data_problems
 
 __all__ = ["SPEC", "LanguageModelConfig", "LanguageModelSpec"]
 
@@ -33,7 +34,8 @@ class LanguageModelSpec:
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """Everything that makes this config untrainable; empty when nothing does."""
         whole = LanguageModelConfig.model_validate(config)
-        return [*_shape_problems(whole), *_batch_problems(whole), *_stop_problems(whole, stop)]
+        config_problems = [*_shape_problems(whole), *data_problems(whole.data), *_batch_problems(whole)]
+        return [*config_problems, *_stop_problems(whole, stop)]
 
     def steps(self, config: Mapping[str, Any], stop: Fidelity) -> int | None:
         """Optimizer steps that ``stop`` buys; None for a stop by the clock."""
