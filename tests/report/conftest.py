@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from flopwise.events import (
     AttemptStarted,
     DataPrepared,
     Event,
+    Measured,
     PhaseStarted,
     PolicyRaised,
     RunCreated,
@@ -27,12 +29,16 @@ from flopwise.events import (
     TrialProposed,
     VerdictReached,
 )
+from flopwise.journal.log import Journal
 from flopwise.journal.replay import RunState
 from flopwise.objective import Objective
+from flopwise.paths import RunFolder
 from flopwise.report.live import LiveView
 from flopwise.report.plain import PlainView
 from flopwise.report.view import View
+from flopwise.seeds import stream
 from flopwise.stats.verdict import decide
+from flopwise.study import space_of
 from flopwise.trial import AttemptId
 
 STUDY: dict[str, Any] = {
@@ -207,6 +213,18 @@ class Story:
         self.ran(7, 2.51, 2.5, 2.49).ran(8, 2.2, 2.21, 2.22)
         return self.verdict().closed("finished", "GO")
 
+    def long(self, count: int, value: Callable[[dict[str, Any]], float], seed: int = 0) -> Story:
+        """A session whose search draws ``count`` configs evenly and measures ``value`` of them; with a curve each."""
+        rng, space = stream(seed, "story"), space_of(self.study)
+        self.opened().data().calibrated(value(BASELINE), value(BASELINE) + 0.01).tier().phase("search")
+        for number in range(1, count + 1):
+            config = space.decode([rng.random() for _ in space.keys])
+            self.proposed(number, "search", **config).started(number)
+            rows = [{"step": step, "elapsed_s": step, "values": {"train_loss": 9 / step}} for step in range(1, 9)]
+            self.events.append(Measured(str(AttemptId(number, 0, 1)), rows))
+            self.ended(number, 0, value(config))
+        return self
+
 
 def _play(view: View, events: list[Event], clock: SimulatedClock, *, step_s: float = 1.0) -> RunState:
     """Events one by one, as the engine tells them: fold, show, tick."""
@@ -234,6 +252,20 @@ def _live_view(width: int = 80) -> tuple[LiveView, StringIO, SimulatedClock]:
 @pytest.fixture
 def story() -> type[Story]:
     return Story
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Callable[..., RunFolder]:
+    """``run_folder(events, "name")``: a run folder under ``tmp_path / "runs"`` with these events in its journal."""
+
+    def make(events: list[Event], name: str = "pilot") -> RunFolder:
+        folder = RunFolder(tmp_path / "runs" / name)
+        with Journal.create(folder) as journal:
+            journal.append(events)
+            journal.commit()
+        return folder
+
+    return make
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def decode_events(found: Scan, source: str) -> list[Event]:
         JournalDamaged: If a record is not an event.
         JournalError: If the journal is of another format.
     """
-    events = [_event(record, number, source) for number, record in enumerate(found.records, start=1)]
+    events = [_event(record, number, source) for number, record in enumerate(found.records, found.start.number + 1)]
     if events and isinstance(events[0], RunCreated) and events[0].format != FORMAT:
         raise JournalError(
             "the journal is of another format",

@@ -41,6 +41,24 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A place between two records, to go on reading from.
+
+    Args:
+        offset: In bytes from the start of the file.
+        crc: Of the record before, as written; 0 for the first.
+        number: Records before.
+    """
+
+    offset: int = 0
+    crc: int = 0
+    number: int = 0
+
+
+START = Mark()
+
+
+@dataclass(frozen=True)
 class Scan:
     """What a journal's bytes hold.
 
@@ -48,16 +66,23 @@ class Scan:
         records: Whole records, in order.
         end: Where the last whole one ends, in bytes.
         torn: Bytes of an unterminated record after that.
+        start: Where reading began.
     """
 
     records: tuple[Stored, ...]
     end: int
     torn: int
+    start: Mark = START
 
     @property
     def crc(self) -> int:
         """What the next record is chained to."""
-        return self.records[-1].crc if self.records else 0
+        return self.records[-1].crc if self.records else self.start.crc
+
+    @property
+    def mark(self) -> Mark:
+        """Where to go on when the file has grown."""
+        return Mark(self.end, self.crc, self.start.number + len(self.records))
 
 
 def frame(payload: bytes, previous: int) -> tuple[bytes, int]:
@@ -80,26 +105,29 @@ def frame(payload: bytes, previous: int) -> tuple[bytes, int]:
     return b"%08x %08x %b\n" % (len(payload), crc, payload), crc
 
 
-def scan(data: bytes, source: str) -> Scan:
+def scan(data: bytes, source: str, start: Mark = START) -> Scan:
     """All records in a journal's bytes.
 
     Args:
-        data: From the start of the file; may end inside a record.
+        data: From ``start`` on; may end inside a record.
         source: The file, for messages.
+        start: Where in the file the bytes begin.
 
     Raises:
         JournalDamaged: If anything but an unterminated last record is not as it was written.
     """
     records: list[Stored] = []
-    offset = previous = 0
+    offset, previous = 0, start.crc
     while (end := data.find(b"\n", offset)) >= 0:
-        record = _record(data[offset:end], offset, previous, source, len(records) + 1)
+        number = start.number + len(records) + 1
+        record = _record(data[offset:end], start.offset + offset, previous, source, number)
         records.append(record)
         offset, previous = end + 1, record.crc
-    torn = data[offset:]
+    torn, at = data[offset:], start.offset + offset
     if _longer_than_said(torn):
-        raise damaged(len(records) + 1, offset, source, expected="a newline at its end", got=repr(torn[-1:]))
-    return Scan(tuple(records), offset, len(torn))
+        number = start.number + len(records) + 1
+        raise damaged(number, at, source, expected="a newline at its end", got=repr(torn[-1:]))
+    return Scan(tuple(records), at, len(torn), start)
 
 
 def damaged(number: int, offset: int, source: str, *, expected: str, got: str) -> JournalDamaged:

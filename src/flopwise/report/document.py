@@ -1,4 +1,4 @@
-"""The report as Markdown: the verdict first, then everything behind it, each number from the summary."""
+"""The report in sections: the verdict first, then everything behind it, each number from the summary."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flopwise.report import rows
-from flopwise.report.grid import Grid, markdown
+from flopwise.report.blocks import Block, Mono, as_markdown, bullets, code, say
+from flopwise.report.grid import Grid
 from flopwise.report.headline import Summary, headline, price_line
-from flopwise.report.text import cell, number, percent, plain, sparkline
+from flopwise.report.text import cell, number, percent, sparkline
 
 BEST_TRIALS = 10
 
 ANY_ROOM = 1_000_000
-"""Markdown scrolls: every knob gets its column."""
+"""Pages scroll: every knob gets its column."""
 
-Section = Iterator[str]
-"""Paragraphs of one section; none when there is nothing to say."""
+Section = Iterator[Block]
+"""Blocks of one section; none when there is nothing to say."""
 
 
 def render_markdown(summary: Summary) -> str:
@@ -27,9 +28,22 @@ def render_markdown(summary: Summary) -> str:
     Args:
         summary: From :func:`flopwise.report.summary.summarise`.
     """
+    parts = [f"# {cell(summary['name'])}: {cell(standing_word(summary))}"]
+    for name, blocks in sections(summary).items():
+        parts += [f"## {name}"] if name else []
+        parts += [as_markdown(block) for block in blocks]
+    return "\n\n".join(parts) + "\n"
+
+
+def standing_word(summary: Summary) -> str:
+    """The verdict, or the state before there is one."""
     verdict = summary["verdict"]
-    title = f"# {cell(summary['name'])}: {verdict['verdict'] if verdict else summary['state']}"
-    sections = {
+    return str(verdict["verdict"] if verdict else summary["state"])
+
+
+def sections(summary: Summary) -> dict[str, list[Block]]:
+    """Title to blocks, in reading order; the first, without a title, is the verdict. Empty ones are left out."""
+    written = {
         "": _verdict(summary),
         "Winner and baseline": _winner(summary),
         "Best so far": _best(summary),
@@ -40,19 +54,15 @@ def render_markdown(summary: Summary) -> str:
         "Planned and taken": _planned(summary),
         "The same again": _again(summary),
     }
-    parts = [title]
-    for name, section in sections.items():
-        paragraphs = list(section)
-        if paragraphs:
-            parts += [f"## {name}", *paragraphs] if name else paragraphs
-    return "\n\n".join(parts) + "\n"
+    blocks = {name: list(section) for name, section in written.items()}
+    return {name: found for name, found in blocks.items() if found}
 
 
 def _verdict(summary: Summary) -> Section:
-    yield f"**{cell(headline(summary))}.**"
+    yield say(f"{headline(summary)}.", strong=True)
     if summary["verdict"]:
-        yield "\n".join(f"- {cell(reason)}" for reason in summary["verdict"]["reasons"])
-    yield f"Price: {cell(price_line(summary))}."
+        yield bullets(summary["verdict"]["reasons"])
+    yield say(f"Price: {price_line(summary)}.")
 
 
 def _winner(summary: Summary) -> Section:
@@ -60,22 +70,22 @@ def _winner(summary: Summary) -> Section:
     if knobs is None or losses is None:
         return
     winner, baseline = summary["winner"], summary["baseline"]
-    yield (
+    yield say(
         f"Trial {winner['of']} against the baseline, both run again on seeds that no choice was made by "
         f"(trials {winner['number']} and {baseline['number']})."
     )
-    yield markdown(knobs)
-    yield markdown(losses)
+    yield knobs
+    yield losses
     yield from _interval(summary["verdict"]["numbers"])
-    yield "The winner's values in full, to be put into a study's `base`:"
-    yield _fenced("\n".join(_nested(winner["config"])), "yaml")
+    yield say("The winner's values in full, to be put into a study's ", Mono("base"), ":")
+    yield code(_nested(winner["config"]), "yaml")
 
 
 def _interval(numbers: Mapping[str, Any]) -> Section:
     if numbers.get("mean_improvement") is None or numbers.get("lower") is None:
         return
     share = f" ({percent(numbers['relative'])} of the baseline)" if numbers.get("relative") is not None else ""
-    yield (
+    yield say(
         f"Mean improvement {number(numbers['mean_improvement'])}{share}; one-sided 95% bounds "
         f"{number(numbers['lower'])} and {number(numbers['upper'])}, paired by seed, n = {numbers['n']}; "
         f"asked for: {number(numbers['threshold'])}."
@@ -86,10 +96,11 @@ def _best(summary: Summary) -> Section:
     if not summary["best_so_far"]:
         return
     values = [row["value"] for row in summary["best_so_far"]]
-    yield "The best value of calibration and search against what all attempts had cost by then: " + (
-        f"`{sparkline(values)}`"
+    yield say(
+        "The best value of calibration and search against what all attempts had cost by then: ",
+        Mono(sparkline(values)),
     )
-    yield markdown(rows.best_so_far(summary))
+    yield rows.best_so_far(summary)
 
 
 def _trials(summary: Summary) -> Section:
@@ -98,43 +109,45 @@ def _trials(summary: Summary) -> Section:
         return
     count = sum(trial["phase"] in ("calibrate", "search") for trial in summary["trials"])
     if count > BEST_TRIALS:
-        yield f"The best {BEST_TRIALS} of {count:,}, on the search's own seeds; all are in `report.json`."
-    yield markdown(grid)
+        yield say(
+            f"The best {BEST_TRIALS} of {count:,}, on the search's own seeds; all are in ", Mono("report.json"), "."
+        )
+    yield grid
 
 
 def _warnings(summary: Summary) -> Section:
     sentences = [*(summary["plan"] or {}).get("warnings", ())]
     sentences += [f"{raised['policy']} ({raised['action']}): {raised['cause']}" for raised in summary["policies"]]
     if sentences:
-        yield "\n".join(f"- {cell(sentence)}" for sentence in sentences)
+        yield bullets(sentences)
     if summary["warnings"]:
-        yield markdown(rows.warnings(summary))
+        yield rows.warnings(summary)
 
 
 def _failures(summary: Summary) -> Section:
     if summary["failures"]:
-        yield "`flopwise logs RUN ATTEMPT` prints what an attempt wrote."
-        yield markdown(rows.failures(summary))
+        yield say(Mono("flopwise logs RUN ATTEMPT"), " prints what an attempt wrote.")
+        yield rows.failures(summary)
 
 
 def _spent(summary: Summary) -> Section:
     account = summary["spend"]
-    yield markdown(rows.spend(summary))
+    yield rows.spend(summary)
     if account["total_price"] > 0:
         idle = percent(account["idle_price"] / account["total_price"])
-        yield f"Idle is what the machine cost while no attempt was charged for it: {idle} of the price."
+        yield say(f"Idle is what the machine cost while no attempt was charged for it: {idle} of the price.")
 
 
 def _planned(summary: Summary) -> Section:
     grid = rows.plan_against_spend(summary)
     if grid is not None:
-        yield f"Tier {cell(summary['tier'])}, search and confirmation, without the calibration before it."
-        yield markdown(grid)
+        yield say(f"Tier {summary['tier']}, search and confirmation, without the calibration before it.")
+        yield grid
 
 
 def _again(summary: Summary) -> Section:
     if summary["command"]:
-        yield _fenced(plain(summary["command"]), "sh")
+        yield code([summary["command"]], "sh")
     versions = ", ".join(f"{name} {version}" for name, version in sorted(summary["versions"].items()))
     machine = ", ".join(f"{key} {value}" for key, value in summary["machine"].items() if not _nested_value(value))
     facts = [
@@ -147,7 +160,7 @@ def _again(summary: Summary) -> Section:
         ("slots", str(len(summary["slots"]))),
         *((f"data {key}", str(value)) for key, value in summary["data"].items()),
     ]
-    yield markdown(Grid.of(["pin", "value"], facts))
+    yield Grid.of(["pin", "value"], facts)
 
 
 def _nested_value(value: Any) -> bool:
@@ -170,9 +183,3 @@ def _nested(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
             yield from _nested(value, depth + 1)
         else:
             yield f"{'  ' * depth}{name}: {json.dumps(value)}"
-
-
-def _fenced(text: str, language: str) -> str:
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"

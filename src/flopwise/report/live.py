@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import atexit
 import math
-from collections.abc import Iterable
+import signal
+from collections.abc import Callable, Iterable
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,10 +17,13 @@ from flopwise.events import AttemptEnded, Event, PauseAccepted, PolicyRaised, Se
 from flopwise.journal.replay import AttemptState, RunState, TrialState
 from flopwise.objective import Objective
 from flopwise.report.failure import failure_lines, is_failure
+from flopwise.report.gauges import LABEL, gauges, joined
 from flopwise.report.grid import Column, Drawing, Grid, right
+from flopwise.report.keys import Keys
 from flopwise.report.outlet import Outlet
 from flopwise.report.plain import phase_line
 from flopwise.report.rows import OTHER_COLUMNS, TITLE, config_columns, label, mark
+from flopwise.report.slots import SlotMeter
 from flopwise.report.standing import Standing, money
 from flopwise.report.summary import trial_outcome
 from flopwise.report.text import BLANK, clean, clip, number, plain
@@ -28,8 +32,17 @@ from flopwise.units import format_seconds
 ROWS = 12
 """Trials shown at once, on a terminal that is high enough."""
 
-OTHER_LINES = 7
+OTHER_LINES = 13
 """Lines of the screen that are not trials."""
+
+FEW_LINES = 7
+"""The same on a low terminal, without gauges."""
+
+HIGH = 20
+"""Lines of a terminal from which on there are gauges."""
+
+SAME_KEY_S = 1.0
+"""Two of the same key within this time are one that was held down."""
 
 REDRAW_S = 0.5
 """Shortest time between two drawings."""
@@ -38,17 +51,36 @@ REDRAW_S = 0.5
 class LiveView:
     """A table that lives while the study runs and is gone when it ends.
 
-    Nothing is drawn by another thread: :meth:`tick` draws.
+    Nothing is drawn by another thread: :meth:`tick` draws, and listens for a ``q``.
 
     Args:
         console: A terminal.
         clock: For how often to draw, and how long attempts have been running.
+        keys: Where keys come from; None for nowhere.
+        meter: How busy the slots are; None where nobody measures.
+        leave: What a ``q`` does. Without one it is a Ctrl-C.
+        hint: What a ``q`` does, in a few words.
     """
 
-    def __init__(self, console: Console, clock: Clock) -> None:
+    def __init__(
+        self,
+        console: Console,
+        clock: Clock,
+        *,
+        keys: Keys | None = None,
+        meter: SlotMeter | None = None,
+        leave: Callable[[], object] | None = None,
+        hint: str = "q stops when what runs now is done; the run can be resumed",
+    ) -> None:
         self._outlet = Outlet(console)
         self._console = console
         self._clock = clock
+        self._keys = keys
+        self._meter = meter
+        self._leave = leave or _interrupt
+        self._hint = hint if keys else ""
+        self._left_at = -math.inf
+        self._ticked = False
         self._standing = Standing()
         self._live: Live | None = None
         self._progress = ""
@@ -66,17 +98,22 @@ class LiveView:
         live = Live(console=self._console, auto_refresh=False, transient=True)
         live.start()
         self._live = live
+        if self._keys is not None:
+            self._keys.open()
 
     def close(self) -> None:
         """Remove the table and give the terminal back."""
         atexit.unregister(self.close)
+        if self._keys is not None:
+            self._keys.close()
         live, self._live = self._live, None
         if live is not None:
             self._outlet.write(live.stop, always=True)
 
     def tick(self, state: RunState, ledger: Ledger) -> None:
         """Draw again, if the last drawing is old enough."""
-        now = self._clock.monotonic()
+        self._ticked, now = True, self._clock.monotonic()
+        self._listen(now)
         if self._live is not None and now - self._drawn_at >= REDRAW_S:
             self._drawn_at = now
             self._standing.update(state)
@@ -104,9 +141,16 @@ class LiveView:
         share = f"  {100 * min(1.0, done / total):3.0f}%" if total > 0 else ""
         self._progress = f"{plain(text)}{share}"
         now = self._clock.monotonic()
-        if self._live is not None and now - self._drawn_at >= REDRAW_S:
+        self._listen(now)
+        if self._live is not None and not self._ticked and now - self._drawn_at >= REDRAW_S:
             self._drawn_at = now
             self._draw(Text(self._progress, style="dim"))
+
+    def _listen(self, now: float) -> None:
+        """Obey a ``q``; one held down counts once."""
+        if self._keys is not None and "q" in self._keys.pressed().lower() and now - self._left_at >= SAME_KEY_S:
+            self._left_at = now
+            self._leave()
 
     def message(self, text: str) -> None:
         """Print lines above the table."""
@@ -121,23 +165,40 @@ class LiveView:
             self._outlet.write(lambda: live.update(screen, refresh=True))
 
     def _screen(self, state: RunState, ledger: Ledger, now: float) -> RenderableType:
-        parts: list[RenderableType] = [Text(""), *self._header(state, ledger)]
+        parts: list[RenderableType] = [Text(""), self._title(state)]
+        if self._console.height >= HIGH:
+            parts += [Text(""), *self._gauges(state, ledger, now)]
+        else:
+            parts.append(self._brief(state, ledger))
         if state.trials:
             parts += [Text(""), Drawing(self._trials(state, now))]
         elif self._progress:
             parts.append(Text(self._progress, style="dim"))
+        if self._hint and self._console.height >= HIGH:
+            parts += [Text(""), Text(self._hint, style="dim")]
         return Group(*parts)
 
-    def _header(self, state: RunState, ledger: Ledger) -> Iterable[RenderableType]:
-        """Study, tier and phase; then done, left, money and how long it still takes."""
+    def _title(self, state: RunState) -> RenderableType:
+        """Study, tier and phase."""
         tier = f"tier {state.tier.tier}" if state.tier else ""
         phase = phase_line(state.phase, state) if state.phase else "preparing"
-        yield Text.assemble((plain(state.study["name"]), "bold"), "  ", _joined(plain(tier), phase))
+        return Text.assemble((plain(state.study["name"]), "bold"), "  ", joined(plain(tier), phase))
+
+    def _gauges(self, state: RunState, ledger: Ledger, now: float) -> Iterable[RenderableType]:
+        """One line each: evaluations, spent, best, slots."""
+        if self._meter is not None:
+            self._meter.look(state, now)
+        for name, text in gauges(state, ledger, self._standing, self._meter, self._console.width):
+            label = (f"{name:<{LABEL}}", "dim")
+            yield Text.assemble(label, text, no_wrap=True, overflow="ellipsis")
+
+    def _brief(self, state: RunState, ledger: Ledger) -> RenderableType:
+        """Done, left, money and how long it still takes, on one line."""
         done, left, eta_s = len(state.final_ends), self._standing.left(state), self._standing.eta_s(state)
         counts = f"{done} of {done + left} evaluations" if left is not None else f"{done} evaluations"
         eta = "" if not eta_s or state.tier is None else f"ETA {format_seconds(eta_s)}"
         failed = f"{self._standing.failed} failed" if self._standing.failed else ""
-        yield Text(_joined(counts, failed, money(state, ledger), eta), style="dim")
+        return Text(joined(counts, failed, money(state, ledger), eta), style="dim")
 
     def _trials(self, state: RunState, now: float) -> Grid:
         """The baseline, then the latest trials, the best one always among them."""
@@ -153,7 +214,8 @@ class LiveView:
     def _shown(self, state: RunState) -> list[TrialState]:
         """Baseline and best, and the latest that have started: what waits says nothing yet."""
         kept = {0, *(self._standing.best or ())[:1]} & state.trials.keys()
-        most = max(1 + len(kept), min(ROWS, self._console.height - OTHER_LINES))
+        others = OTHER_LINES if self._console.height >= HIGH else FEW_LINES
+        most = max(1 + len(kept), min(ROWS, self._console.height - others))
         for number_ in reversed(state.trials):
             if len(kept) >= most:
                 break
@@ -169,10 +231,12 @@ class LiveView:
         return str(trial.trial.number), *config, value, _status(trial, best), format_seconds(seconds)
 
     def _seconds(self, attempt: AttemptState, now: float) -> float:
-        """Device seconds of an attempt; while it runs, since this view first saw it."""
+        """Device seconds of an attempt; while it runs, since its process began or this view first saw it."""
         if attempt.ended is not None:
             return attempt.ended.device_s
-        return now - self._first_seen.setdefault(str(attempt.id), now)
+        name = str(attempt.id)
+        began = self._meter.started_at(name) if self._meter is not None else None
+        return max(0.0, now - (began if began is not None else self._first_seen.setdefault(name, now)))
 
 
 def _status(trial: TrialState, best: int | None) -> str:
@@ -197,5 +261,5 @@ def _value(trial: TrialState, objective: Objective) -> str:
     return BLANK if so_far is None else f"~{number(objective.value(so_far))}"
 
 
-def _joined(*parts: str) -> str:
-    return "  ·  ".join(part for part in parts if part)
+def _interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)

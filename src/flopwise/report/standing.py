@@ -20,12 +20,14 @@ class Standing:
 
     Attributes:
         best: Number and loss of the best trial of calibration and search; None before.
+        course: The best loss after each finished trial of calibration and search.
         done: Evaluations that have their final end, by phase.
         failed: How many of them failed for good.
     """
 
     def __init__(self) -> None:
         self.best: tuple[int, float] | None = None
+        self.course: list[float] = []
         self.done: Counter[Phase] = Counter()
         self.failed = 0
         self._completed = 0
@@ -47,6 +49,8 @@ class Standing:
             loss = trial.loss(state.objective)
             if loss is not None and (self.best is None or loss < self.best[1]):
                 self.best = (number, loss)
+            if self.best is not None:
+                self.course.append(self.best[1])
 
     def _final(self, end: AttemptEnded, state: RunState) -> None:
         self.done[state.trials[AttemptId.parse(end.attempt).trial].trial.phase] += 1

@@ -5,6 +5,8 @@ The engine calls a view from one thread and never waits for it; a view never end
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -13,8 +15,11 @@ from flopwise.budget.ledger import Ledger
 from flopwise.clock import Clock, RealClock
 from flopwise.events import Event
 from flopwise.journal.replay import RunState
+from flopwise.paths import RunFolder
+from flopwise.report.keys import terminal_keys
 from flopwise.report.live import LiveView
 from flopwise.report.plain import PlainView
+from flopwise.report.slots import SlotMeter
 
 
 class View(Protocol):
@@ -67,16 +72,32 @@ class SilentView:
         """Nothing to leave."""
 
 
-def choose_view(console: Console, quiet: bool = False, clock: Clock | None = None) -> View:
+def choose_view(console: Console, quiet: bool = False, clock: Clock | None = None, runs: Path | None = None) -> View:
     """The view that fits: silent when asked for, live on a terminal, else plain lines.
 
     Args:
         console: Where to write.
         quiet: Show nothing.
         clock: Limits how often a live view draws; None for the machine's.
+        runs: Folder that holds the runs: where a live view finds what the slots are doing.
     """
     if quiet:
         return SilentView()
     if console.is_terminal and not console.is_dumb_terminal:
-        return LiveView(console, clock or RealClock())
+        return LiveView(console, clock or RealClock(), keys=terminal_keys(cursor_keeper(console)), meter=_meter(runs))
     return PlainView(console, clock or RealClock())
+
+
+def cursor_keeper(console: Console) -> Callable[[bool], None]:
+    """What shows the cursor while the process is suspended, for :class:`~flopwise.report.keys.Keys`."""
+
+    def suspended(away: bool) -> None:
+        console.show_cursor(away)
+
+    return suspended
+
+
+def _meter(runs: Path | None) -> SlotMeter | None:
+    if runs is None:
+        return None
+    return SlotMeter(lambda state: RunFolder(runs / (state.created.name if state.created else "")))

@@ -27,18 +27,22 @@ def write_report(folder: RunFolder, events: Iterable[Event]) -> None:
         OSError: If the folder cannot be written.
     """
     summary = summarise(events)
-    _replace(folder.report_json, json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    _replace(folder.report_md, render_markdown(summary))
+    replace_file(folder.report_json, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
+    replace_file(folder.report_md, render_markdown(summary).encode())
 
 
-def _replace(path: Path, text: str) -> None:
-    """Put ``text`` at ``path``, readable by its owner only."""
+def replace_file(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path``, readable by its owner only, whole at every moment.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Is one config better than another? Both are run on the same seeds and compared seed by seed.
 
 One-sided paired t-test and its confidence bounds (Student, "The probable error of a mean", 1908).
+scipy.special is loaded when it is used: importing it takes as long as the rest of the command line.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import stdtrit
+from flopwise.registry import resolve
 
 CONFIDENCE = 0.95
 """Of each one-sided bound: the true improvement lies below ``lower`` in at most 5% of all studies."""
@@ -65,4 +66,4 @@ def paired(baseline: Sequence[float], candidate: Sequence[float]) -> Comparison:
 
 def t_quantile(df: int) -> float:
     """What Student's t with ``df`` degrees of freedom stays below with probability ``CONFIDENCE``."""
-    return float(stdtrit(df, CONFIDENCE))
+    return float(resolve("scipy.special:stdtrit")(df, CONFIDENCE))

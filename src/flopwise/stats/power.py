@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import chdtri, ndtr
 
+from flopwise.registry import resolve
 from flopwise.stats.compare import t_quantile
 from flopwise.stats.threshold import threshold
 
@@ -68,6 +68,7 @@ def go_probability(improvement: float, least: float, noise_sd: float, n: int) ->
     """
     if noise_sd == 0:
         return float(improvement > 0 and improvement >= least)
+    chdtri, ndtr = resolve("scipy.special:chdtri"), resolve("scipy.special:ndtr")
     standard_error = math.sqrt(2.0 / n) * noise_sd
     sampled_error = standard_error * np.sqrt(chdtri(n - 1, 1.0 - GRID) / (n - 1))
     needed = np.maximum(least, t_quantile(n - 1) * sampled_error)

@@ -11,17 +11,15 @@ The rule, with improvements counted positive when the winner is better:
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-from scipy.special import stdtrit
-
 from flopwise.objective import Objective
-from flopwise.stats.compare import CONFIDENCE, paired
+from flopwise.stats.compare import paired, t_quantile
 from flopwise.stats.noise import noise_sd
 from flopwise.stats.threshold import NOISE_SDS_PER_SHARE, threshold
 
@@ -179,9 +177,8 @@ def _n_needed(evidence: Evidence) -> int | None:
         return None
     mean, least = evidence.mean_improvement, evidence.threshold
     room = mean if mean >= least else least - mean
-    n = np.arange(evidence.n + 1, MOST_SEEDS_TO_SUGGEST + 1)
-    settled = n[stdtrit(n - 1, CONFIDENCE) * evidence.sd / np.sqrt(n) < room]
-    return int(settled[0]) if len(settled) else None
+    more = range(evidence.n + 1, MOST_SEEDS_TO_SUGGEST + 1)
+    return next((n for n in more if t_quantile(n - 1) * evidence.sd / math.sqrt(n) < room), None)
 
 
 def _reasons(verdict: Verdict, evidence: Evidence, metric: str) -> list[str]:
