@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
+import signal
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+import termios
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,10 +39,87 @@ execution: {slots: 2, price_per_hour: 0.20}
 """
 
 
+class Terminal:
+    """A program in a pseudo-terminal of 80 columns, and what it shows.
+
+    Args:
+        command: Program and arguments.
+        folder: Where it runs.
+        lines: Of the terminal.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path, lines: int = 40) -> None:
+        self.shown = ""
+        self.status: int | None = None
+        self._met = 0
+        self._fd, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, 80, 0, 0))
+        environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES", "CI")}
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.login_tty(theirs)
+            os.chdir(folder)
+            os.execvpe(command[0], list(command), {**environment, "TERM": "xterm-256color"})
+        os.close(theirs)
+
+    def until(self, text: str, seconds: float = 60.0, beside: Terminal | None = None) -> str:
+        """Wait until that text is shown, after the one waited for before; returns what came up to its end.
+
+        Args:
+            text: Without colours in it.
+            seconds: Longest wait.
+            beside: Another one whose output is read meanwhile, so that it does not have to wait.
+        """
+        start, deadline = self._met, time.monotonic() + seconds
+        while text not in self.shown[start:]:
+            assert time.monotonic() < deadline, f"no {text!r} in {self.shown[-2000:]!r}"
+            assert self._read(0.1), f"ended without {text!r}: {self.shown[-2000:]!r}"
+            if beside is not None:
+                beside._read(0.0)
+        self._met = self.shown.index(text, start) + len(text)
+        return self.shown[start : self._met]
+
+    def _read(self, seconds: float) -> bool:
+        """Take what is there, waiting for at most so long; False when nothing can come any more."""
+        if select.select([self._fd], [], [], seconds)[0]:
+            try:
+                self.shown += os.read(self._fd, 65536).decode(errors="replace")
+            except OSError:
+                return False
+        return True
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._fd, keys.encode())
+
+    @property
+    def cooked(self) -> bool:
+        """Whether the terminal is as a shell leaves it: whole lines, echoed."""
+        flags = termios.tcgetattr(self._fd)[3]
+        return bool(flags & termios.ICANON) and bool(flags & termios.ECHO)
+
+    def wait(self, seconds: float = 60.0) -> int:
+        """Its exit status; negative for a signal."""
+        deadline = time.monotonic() + seconds
+        while self.status is None:
+            assert time.monotonic() < deadline, f"still running: {self.shown[-2000:]!r}"
+            self._read(0.05)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = os.waitstatus_to_exitcode(status) if pid else None
+        return self.status
+
+    def end(self) -> None:
+        """Make sure that nothing is left of it."""
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def _call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _call(folder: Path, *arguments: str, timeout: float = 150) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120"}
     return subprocess.run(
         [sys.executable, "-m", "flopwise.cli", *arguments],
@@ -45,7 +128,7 @@ def _call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=timeout,
         check=False,
     )
 
@@ -74,3 +157,17 @@ def call_flopwise() -> CommandLine:
 def flopwise(tmp_path: Path) -> CommandLine:
     """``flopwise(verb, …)``: run a verb in the test's own folder."""
     return partial(_call, tmp_path)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """``terminal(command, folder, lines)``: run a program in a pseudo-terminal; ended with the test."""
+    opened: list[Terminal] = []
+
+    def run(command: Sequence[str], folder: Path = tmp_path, lines: int = 40) -> Terminal:
+        opened.append(Terminal(command, folder, lines))
+        return opened[-1]
+
+    yield run
+    for each in opened:
+        each.end()

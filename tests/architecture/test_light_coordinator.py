@@ -17,7 +17,17 @@ def loaded_after(code: str, names: list[str]) -> list[str]:
 
 
 def test_cli_alone_loads_nothing_heavy() -> None:
-    assert loaded_after("import flopwise.cli, flopwise.api", HEAVY + THROUGH_REGISTRY) == []
+    code = (
+        "import flopwise.api\n"
+        "from flopwise.cli.verbs import VERBS, LazyVerbs\n"
+        "[LazyVerbs(VERBS)[verb] for verb in VERBS]"
+    )
+    assert loaded_after(code, HEAVY + THROUGH_REGISTRY) == []
+
+
+def test_a_verb_is_loaded_when_it_is_used() -> None:
+    assert loaded_after("import flopwise.cli", ["numpy", "pydantic", "flopwise.study", "flopwise.cli.run"]) == []
+    assert loaded_after("import flopwise.cli.status", ["scipy", "scipy.special", "flopwise.engine"]) == []
 
 
 def test_every_spec_searcher_and_policy_leaves_torch_out() -> None:
