@@ -269,9 +269,8 @@ def confirm(story: Story) -> None:
         story.propose(number, "decide", seeds(study, "decide", count), dict(story.state.trials[of].trial.config), of=of)
     story.evaluate(11)
     story.evaluate(12)
-    judgement = decide(
-        story.state.trials[11].losses(objective), story.state.trials[12].losses(objective), 0.01, objective
-    )
+    losses_of = [story.state.trials[number].losses(objective) for number in (11, 12)]
+    judgement = decide(*losses_of, study["confirm"]["min_improvement"], objective)
     numbers = json.loads(json.dumps(asdict(judgement)["numbers"]))
     story.say(VerdictReached(str(judgement.verdict), chosen, list(judgement.reasons), numbers), PhaseStarted("done"))
     story.say(SessionClosed(story.session, "finished", str(judgement.verdict), story.now + 0.1))

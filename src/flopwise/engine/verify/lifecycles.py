@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from flopwise.engine.verify.difference import Difference, show
 from flopwise.engine.verify.records import Record
@@ -27,19 +27,19 @@ OUTSIDE = (RunCreated, StudyRevised, SessionOpened, PauseAccepted)
 """Events that are written while no session is open."""
 
 
-def check_study(run: Run) -> Iterator[Difference]:
-    """The study is the one that was hashed when the run was made."""
-    for record in run.records:
-        if isinstance(record.event, RunCreated) != (record is run.records[0]):
-            yield Difference(record.where, "event", "RunCreated first, and once", type(record.event).__name__)
-        if isinstance(record.event, RunCreated) and record.event.format != FORMAT:
-            yield Difference(record.where, "format", str(FORMAT), show(record.event.format))
-    for since, study, written in run.studies:
-        text = json.dumps(study, sort_keys=True, separators=(",", ":"))
-        found = hashlib.sha256(text.encode()).hexdigest()
-        if found != written:
-            where = next(record.where for record in run.records if record.number == since)
-            yield Difference(where, "study_hash (the study was altered)", written, found)
+def check_study(records: Sequence[Record]) -> Iterator[Difference]:
+    """The run begins once, in a known format, and its study is the one that was hashed then."""
+    for record in records:
+        event = record.event
+        if isinstance(event, RunCreated) != (record is records[0]):
+            yield Difference(record.where, "event", "RunCreated first, and once", type(event).__name__)
+        if isinstance(event, RunCreated) and event.format != FORMAT:
+            yield Difference(record.where, "format", str(FORMAT), show(event.format))
+        if isinstance(event, RunCreated | StudyRevised):
+            text = json.dumps(event.study, sort_keys=True, separators=(",", ":"))
+            found = hashlib.sha256(text.encode()).hexdigest()
+            if found != event.study_hash:
+                yield Difference(record.where, "study_hash (the study was altered)", event.study_hash, found)
 
 
 def check_lifecycles(run: Run) -> Iterator[Difference]:
