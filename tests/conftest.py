@@ -36,7 +36,7 @@ execution: {slots: 2, price_per_hour: 0.20}
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def _call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _call(folder: Path, *arguments: str, timeout: float = 150) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120"}
     return subprocess.run(
         [sys.executable, "-m", "flopwise.cli", *arguments],
@@ -45,7 +45,7 @@ def _call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=timeout,
         check=False,
     )
 
