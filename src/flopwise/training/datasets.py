@@ -118,7 +118,7 @@ def split(lengths: Sequence[int], fraction: float, seed: int) -> tuple[list[int]
 
     Example:
         >>> split([5, 5, 80, 5, 5], fraction=0.1, seed=1)
-        ([4, 1, 2], [3, 0])
+        ([1, 2, 3], [0, 4])
     """
     order = list(range(len(lengths)))
     stream(seed, "split").shuffle(order)
