@@ -2,12 +2,14 @@
 
 1. Acknowledged durable events a second, in the engine's pattern: 8 attempts in flight, for every trial a
    proposal, an intent, learning-curve rows and an end; one commit before processes start, one after
-   results came in. ``one by one``: attempts end singly, the worst case for a group commit. ``together``: all
-   8 end in the same round. Beside it, in the same process and on the same disk, the same records in
-   SQLite (WAL, synchronous=FULL, one transaction a commit) and in Optuna's journal file.
+   results came in. ``together``: all 8 end in the same round. That is where a busy study goes by itself: while
+   a commit waits for the disk, more attempts end, and share the next one. ``one by one``: attempts end
+   singly, the least that a disk can do. Beside it, in the same process and on the same disk, the same records
+   in SQLite (WAL, synchronous=FULL, one transaction a commit) and in Optuna's journal file.
 2. Replay: read and check a journal of many trials and fold it into a ``RunState``, in a fresh process.
 
-Exit code 1 when a promise is broken: at least 500 events a second, 10,000 trials read in 5 seconds.
+Exit code 1 when a promise is broken: at least 500 events a second ``together``, 10,000 trials read in 5
+seconds. What one append and fsync take on this disk right now is printed first.
 """
 
 from __future__ import annotations
@@ -170,6 +172,19 @@ def events_per_s(make: Callable[[Path], Log], together: int, seconds: float, fol
     return count / passed
 
 
+def fsync_ms(folder: Path, times: int = 100) -> float:
+    """Milliseconds of a bare durable append, median."""
+    fd = os.open(folder / "fsync", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    passed = []
+    for _ in range(times):
+        began = time.perf_counter()
+        os.write(fd, b"x" * 600)
+        os.fsync(fd)
+        passed.append(time.perf_counter() - began)
+    os.close(fd)
+    return 1e3 * statistics.median(passed)
+
+
 def median_rates(together: int, seconds: float, folder: Path) -> dict[str, float]:
     """Each log measured in turn, three times over: the disk is not equally fast at all times."""
     rates: dict[str, list[float]] = {}
@@ -239,17 +254,16 @@ def main() -> int:
 def report(folder: Path, seconds: float, trials: int) -> int:
     if JournalFileBackend is None:
         print("optuna is not installed: its journal file is left out\n")
-    slowest = float("inf")
+    print(f"one append of 600 bytes and its fsync: {fsync_ms(folder):.2f} ms\n")
     for label, together in (("one by one", 1), ("together", SLOTS)):
         print(f"durable events/s, {SLOTS} attempts in flight, ending {label}:")
         rates = median_rates(together, seconds, folder)
-        slowest = min(slowest, rates["flopwise"])
         for name, rate in rates.items():
             ratio = "" if name == "flopwise" else f"   flopwise is {rates['flopwise'] / rate:.2f} x as fast"
             print(f"  {name:20} {rate:7.0f}{ratio}")
         print()
     needed_s = replay_s(folder, trials)
-    kept = slowest >= LEAST_EVENTS_PER_S and (trials > PROMISED_TRIALS or needed_s <= LONGEST_REPLAY_S)
+    kept = rates["flopwise"] >= LEAST_EVENTS_PER_S and (trials > PROMISED_TRIALS or needed_s <= LONGEST_REPLAY_S)
     promise = f"{LEAST_EVENTS_PER_S:.0f} events/s, {PROMISED_TRIALS} trials in {LONGEST_REPLAY_S:g} s"
     print(f"\npromise ({promise}): {'kept' if kept else 'BROKEN'}")
     return 0 if kept else 1

@@ -108,7 +108,7 @@ def test_ten_kills_of_the_quickstart(tmp_path: Path) -> None:
     kill_ten_times(shipped_studies() / "quickstart.yaml", "quickstart", tmp_path)
 
 
-def test_nothing_survives_the_coordinator(toy: Path, tmp_path: Path) -> None:
+def test_nothing_survives_the_coordinator(toy: Path, tmp_path: Path, flopwise: Any) -> None:
     runs = tmp_path / "runs"
     process = start(toy, runs / "toy", runs)
     wait_for(runs / "toy" / "journal.log", process, 1, running=True)
@@ -120,6 +120,7 @@ def test_nothing_survives_the_coordinator(toy: Path, tmp_path: Path) -> None:
     while marked(run_id.run_id):
         assert time.monotonic() < deadline, marked(run_id.run_id)
         time.sleep(0.05)
+    assert "flopwise resume toy" in flopwise("status", "toy").stdout
 
 
 def marked(run_id: str) -> list[int]:

@@ -133,6 +133,8 @@ def test_the_oracle_has_code_of_its_own() -> None:
         (TrialProposed, 12, {"of": 1}, "of"),
         (AttemptStarted, 4, {"seed": 8}, "seed"),
         (AttemptStarted, 4, {"slot": 2}, "slot"),
+        (AttemptStarted, 5, {"slot": 1}, "summary.json.cores[0]"),
+        (AttemptStarted, 4, {"limit_s": -1.0}, "limit_s"),
         (AttemptStarted, 4, {"session": 3}, "session"),
         (AttemptStarted, 4, {"attempt": "t0002.s0.a7"}, "attempt"),
         (AttemptEnded, 4, {"outcome": "bored"}, "outcome"),

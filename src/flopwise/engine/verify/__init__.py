@@ -42,21 +42,24 @@ def verify(folder: RunFolder) -> list[Difference]:
     Raises:
         OSError: If the journal cannot be read.
     """
+    report = folder.report_json.read_bytes() if folder.report_json.is_file() else None
     reading = read_records(folder)
     if reading.lost or not reading.records:
         return reading.differences or [Difference(folder.journal.name, "records", "at least one", "none")]
     found = [*reading.differences, *check_study(reading.records)]
     if len(found) == len(reading.differences):
-        found += _guarded("events", lambda: _derived(reading.records, folder))
+        found += _guarded("events", lambda: _derived(reading.records, folder, report))
     return found
 
 
-def _derived(records: Sequence[Record], folder: RunFolder) -> Iterator[Difference]:
+def _derived(records: Sequence[Record], folder: RunFolder, report: bytes | None) -> Iterator[Difference]:
     """All that follows from an unaltered study."""
     run, contradictions = fold(records)
     yield from contradictions
     for name, check in _checks(folder).items():
         yield from _guarded(name, partial(check, run))
+    if report is not None:
+        yield from _guarded("report.json", partial(check_report, run, report))
 
 
 def _checks(folder: RunFolder) -> dict[str, Check]:
@@ -68,7 +71,6 @@ def _checks(folder: RunFolder) -> dict[str, Check]:
         "plan": check_plan,
         "phases": check_phases,
         "verdict": check_verdict,
-        "report.json": lambda run: check_report(run, folder),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 
 from flopwise.engine.verify.difference import Difference, show
@@ -77,6 +78,7 @@ def _attempts(run: Run, trial: Trial) -> Iterator[Difference]:
         attempts = trial.of_seed(index)
         for number, attempt in enumerate(attempts, start=1):
             yield from _attempt(run, attempt, number, seed)
+            yield from _limit(run, attempt)
         for before, attempt in itertools.pairwise(attempts):
             yield from _again(trial, before, attempt, attempts)
 
@@ -95,6 +97,16 @@ def _attempt(run: Run, attempt: Attempt, number: int, seed: int) -> Iterator[Dif
         yield Difference(where, "slot", f"one of {len(session.opened.slots)}", str(intent.slot))
     if attempt.end is not None and attempt.end.outcome not in list(Outcome):
         yield Difference(where, "outcome", "one of " + ", ".join(Outcome), attempt.end.outcome)
+
+
+def _limit(run: Run, attempt: Attempt) -> Iterator[Difference]:
+    """The study's time-out; where time or money is limited, at most that."""
+    study, limit_s = run.study_at(attempt.started.number), attempt.intent.limit_s
+    timeout_s, limits = study["evaluation"]["timeout"], study["limits"]
+    limited = any(limits[name] is not None for name in ("device_hours", "wall_clock", "price"))
+    shorter = limited and limit_s is not None and 0 < limit_s <= (timeout_s or math.inf)
+    if limit_s != timeout_s and not shorter:
+        yield Difference(attempt.started.where, "limit_s", show(timeout_s), show(limit_s))
 
 
 def _again(trial: Trial, before: Attempt, attempt: Attempt, attempts: list[Attempt]) -> Iterator[Difference]:
