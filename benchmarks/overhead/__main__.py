@@ -1,7 +1,12 @@
 """What one attempt costs beyond its own work: ``python -m benchmarks.overhead``, beside peers in the same run.
 
-Every attempt is a fresh, isolated process. ``matmul`` does one matrix product with torch loaded before the
-fork; ``adamw`` takes one real training step. A figure is the median over rounds of wall / attempts, in ms.
+Every attempt is a fresh process. ``matmul`` does one matrix product with torch loaded before the fork;
+``adamw`` takes one real training step. All contenders take turns in every round, so that a busy machine
+is busy for all of them. A figure is wall / attempts in ms, the median over rounds, the best in brackets.
+
+A flopwise attempt includes what the others leave out: its own folder, session, pinning, environment and
+output files, the summary synced to disk, the result over the wire, stamps, and the end of its whole
+process tree confirmed.
 """
 
 from __future__ import annotations
@@ -13,7 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from flopwise.executors.local import LocalExecutor
 from flopwise.executors.slots import make_slots
@@ -22,96 +30,134 @@ from flopwise.trial import AttemptId, Outcome
 from flopwise.wire import Ended, Hello, Job, Reported
 
 HERE = Path(__file__).parent
-PEER_ATTEMPTS = {"raw fork": 60, "fresh interpreter": 4, "spawn pool": 4}
+OURS = "flopwise"
+ATTEMPTS = {OURS: 60, "raw fork": 60, "fresh interpreter": 4, "spawn pool": 4}
 TARGET_MS = {"matmul": 12.0, "adamw": 30.0}
+
+
+class Peer:
+    """A contender in a process of its own."""
+
+    def __init__(self, name: str, work: str, slots: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "peers.py"), name, work, str(slots)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        self._answer()
+
+    def measure_s(self, count: int) -> float:
+        """Wall seconds of ``count`` attempts."""
+        assert self._process.stdin is not None
+        print(count, file=self._process.stdin, flush=True)
+        return float(self._answer())
+
+    def close(self) -> None:
+        """End it by the end of its input."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+class Flopwise:
+    """Attempts through the local executor."""
+
+    def __init__(self, work: str, slots: int, root: Path) -> None:
+        self._root = root
+        self._round = 0
+        self._executor = LocalExecutor(make_slots(usable_cores(), slots, 1))
+        self._executor.open(
+            Hello(
+                run_id=f"overhead{os.getpid()}{work}{slots}",
+                stamps=str(root / "keeper.jsonl"),
+                sys_path=(str(HERE), *sys.path),
+                preload=("torch", "flopwise.workloads.function.run"),
+                warm=f"work:{work}",
+                objective=f"import:work:{work}",
+                folder=str(Path.cwd()),
+            )
+        )
+
+    def measure_s(self, count: int) -> float:
+        """Wall seconds of ``count`` attempts."""
+        self._round += 1
+        began = time.perf_counter()
+        waiting = [str(AttemptId(self._round, 0, attempt)) for attempt in range(1, count + 1)]
+        free = list(self._executor.slots)
+        busy: dict[str, Any] = {}
+        while waiting or busy:
+            while waiting and free:
+                busy[waiting[-1]] = free[-1]
+                self._executor.start(self._job(waiting.pop(), free.pop()))
+            for message in self._executor.poll(10.0):
+                if isinstance(message, Reported) and message.outcome != Outcome.OK:
+                    raise SystemExit(f"{message.attempt}: {message.cause}")
+                if isinstance(message, Ended):
+                    free.append(busy.pop(message.attempt))
+        return time.perf_counter() - began
+
+    def close(self) -> None:
+        """End the keeper."""
+        self._executor.close()
+
+    def _job(self, attempt: str, slot: Any) -> Job:
+        folder = self._root / attempt
+        folder.mkdir(mode=0o700)
+        return Job(attempt, "evaluate", "function", {"x": 1}, {}, 0, slot, str(folder), str(self._root), metric="loss")
 
 
 def main() -> None:
     """Measure and print."""
-    options = _options()
-    print(f"{'':24}" + "".join(f"{work} × {slots}".rjust(14) for work in TARGET_MS for slots in options.slots))
-    ours = _row("flopwise", options, lambda work, slots: flopwise_ms(work, slots, options.attempts, options.rounds))
-    for peer, count in PEER_ATTEMPTS.items():
-        theirs = _row(peer, options, lambda work, slots, p=peer, c=count: peer_ms(p, work, slots, c, options.rounds))
-        print(f"{'  × flopwise':24}" + "".join(f"{theirs[key] / ours[key]:14.2f}" for key in ours))
-    for work, target in TARGET_MS.items():
-        measured = ours[work, options.slots[-1]]
-        verdict = "met" if measured <= target else "missed"
-        print(f"target {work} at {options.slots[-1]} slots: ≤ {target:g} ms, measured {measured:.1f} ms: {verdict}")
-
-
-def flopwise_ms(work: str, slots: int, count: int, rounds: int) -> float:
-    """Attempts through the local executor: folder, fork, work, summary on disk, result, end of the tree."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        executor = LocalExecutor(make_slots(usable_cores(), slots, 1))
-        executor.open(_hello(root, work))
-        try:
-            return statistics.median(_round(executor, root, number, count) for number in range(rounds))
-        finally:
-            executor.close()
-
-
-def peer_ms(peer: str, work: str, slots: int, count: int, rounds: int) -> float:
-    """The same work in a peer's processes."""
-    command = [sys.executable, str(HERE / "peers.py"), peer, work, str(slots), str(count)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    figures = [
-        float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
-        for _ in range(rounds)
-    ]
-    return statistics.median(figures)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--attempts", type=int, default=60, help="attempts a round")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    options.slots = [slots for slots in (1, 2) if slots <= len(usable_cores())]
-    return options
+    rounds = parser.parse_args().rounds
+    slots = [count for count in (1, 2) if count <= len(usable_cores())]
+    cases = [(work, count) for work in TARGET_MS for count in slots]
+    figures = {case: _measure(*case, rounds) for case in cases}
+    _print_table(cases, figures)
+    for work, target in TARGET_MS.items():
+        measured = statistics.median(figures[work, slots[-1]][OURS])
+        word = "met" if measured <= target else "missed"
+        print(f"target {work}, {slots[-1]} slots: at most {target:g} ms; measured {measured:.1f} ms: {word}")
 
 
-def _row(name, options, measure):  # type: ignore[no-untyped-def]
-    figures = {(work, slots): measure(work, slots) for work in TARGET_MS for slots in options.slots}
-    print(f"{name:24}" + "".join(f"{figure:14.1f}" for figure in figures.values()), flush=True)
-    return figures
+def _measure(work: str, slots: int, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds per attempt of every contender, one figure a round."""
+    with _contenders(work, slots) as contenders:
+        found: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(rounds):
+            for name, contender in contenders.items():
+                found[name].append(1000 * contender.measure_s(ATTEMPTS[name]) / ATTEMPTS[name])
+    return found
 
 
-def _hello(root: Path, work: str) -> Hello:
-    return Hello(
-        run_id=f"overhead{os.getpid()}",
-        stamps=str(root / "keeper.jsonl"),
-        sys_path=(str(HERE), *sys.path),
-        preload=("torch", "flopwise.workloads.function.run"),
-        warm=f"work:{work}",
-        objective=f"import:work:{work}",
-        folder=os.getcwd(),
-    )
+@contextmanager
+def _contenders(work: str, slots: int) -> Iterator[dict[str, Any]]:
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        contenders: dict[str, Any] = {OURS: Flopwise(work, slots, root)}
+        stack.callback(contenders[OURS].close)
+        for name in ATTEMPTS:
+            if name != OURS:
+                contenders[name] = Peer(name, work, slots)
+                stack.callback(contenders[name].close)
+        yield contenders
 
 
-def _round(executor: LocalExecutor, root: Path, number: int, count: int) -> float:
-    began = time.perf_counter()
-    waiting = [str(AttemptId(number, 0, attempt)) for attempt in range(1, count + 1)]
-    free = list(executor.slots)
-    busy = {}
-    while waiting or busy:
-        while waiting and free:
-            job = _job(root, waiting.pop(), free.pop())
-            busy[job.attempt] = job.slot
-            executor.start(job)
-        for message in executor.poll(10.0):
-            if isinstance(message, Reported) and message.outcome != Outcome.OK:
-                raise SystemExit(f"{message.attempt}: {message.cause}")
-            if isinstance(message, Ended):
-                free.append(busy.pop(message.attempt))
-    return 1000 * (time.perf_counter() - began) / count
-
-
-def _job(root: Path, attempt: str, slot) -> Job:  # type: ignore[no-untyped-def]
-    folder = root / attempt
-    folder.mkdir(mode=0o700)
-    return Job(attempt, "evaluate", "function", {"x": 1}, {}, 0, slot, str(folder), str(root), metric="loss")
+def _print_table(cases: list[tuple[str, int]], figures: dict[tuple[str, int], dict[str, list[float]]]) -> None:
+    print(f"{'ms per attempt':20}" + "".join(f"{f'{work}, {slots} slots':>22}" for work, slots in cases))
+    for name in ATTEMPTS:
+        found = [figures[case][name] for case in cases]
+        print(f"{name:20}" + "".join(f"{f'{statistics.median(f):.1f} ({min(f):.1f})':>22}" for f in found))
+    for name in ATTEMPTS:
+        ratios = [statistics.median(figures[case][name]) / statistics.median(figures[case][OURS]) for case in cases]
+        print(f"{f'{name} / {OURS}':20}" + "".join(f"{ratio:22.2f}" for ratio in ratios))
 
 
 if __name__ == "__main__":
