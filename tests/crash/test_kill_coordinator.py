@@ -15,7 +15,7 @@ import pytest
 
 from flopwise.engine.verify import verify
 from flopwise.errors import FlopwiseError
-from flopwise.events import AttemptEnded, AttemptStarted, Event, TrialProposed
+from flopwise.events import AttemptEnded, AttemptStarted, Event, SessionLost, TrialProposed
 from flopwise.journal.log import read_events
 from flopwise.journal.replay import RunState
 from flopwise.paths import RunFolder, shipped_studies
@@ -92,6 +92,7 @@ def kill_ten_times(study: Path, name: str, tmp_path: Path) -> None:
         during += in_flight(events_of(rough / name / "journal.log")) > 0
     disturbed = finish(study, rough / name, rough)
     assert during >= DURING_ATTEMPT
+    assert "keeper" in {e.source for e in disturbed if isinstance(e, SessionLost)}
     assert proposals(disturbed) == proposals(undisturbed)
     assert losses(disturbed) == losses(undisturbed)
     assert verify(RunFolder(rough / name)) == []

@@ -29,6 +29,7 @@ STUDY: dict[str, Any] = {
 }
 ATTEMPT = "t0000.s0.a1"
 SLOTS = [{"index": 0, "cores": [0], "threads": 1}, {"index": 1, "cores": [1], "threads": 1}]
+KEEPER = {"event": "keeper", "at": 99.0, "pid": 1, "boot_id": "boot"}
 OPEN: list[Event] = [
     RunCreated(1, "r", "ab", STUDY, "h", "k", "python", {}, "2026"),
     SessionOpened(1, 1, "host", "boot", "2026", {}, SLOTS, "cmd", 100.0),
@@ -62,6 +63,7 @@ def test_an_unfinished_attempt_is_charged_by_the_keepers_stamps(folder: RunFolde
         {"event": "start", "at": 101.0, "attempt": ATTEMPT},
         {"event": "coordinator_gone", "at": 106.0},
         {"event": "end", "at": 106.25, "attempt": ATTEMPT, "cpu_s": 5.0},
+        {"event": "keeper", "at": 200.0, "pid": 2, "boot_id": "boot"},
     )
     ended, lost = settled(folder)
     assert (ended.outcome, ended.interrupted, ended.stamp) == ("killed", True, "keeper")
@@ -69,8 +71,20 @@ def test_an_unfinished_attempt_is_charged_by_the_keepers_stamps(folder: RunFolde
     assert (lost.t, lost.source) == (106.25, "keeper")
 
 
+def test_stamps_of_another_boot_do_not_count(folder: RunFolder) -> None:
+    stamp(
+        folder,
+        {"event": "keeper", "at": 9000.0, "pid": 1, "boot_id": "an earlier one"},
+        {"event": "coordinator_gone", "at": 9001.0},
+        {"event": "keeper", "at": 99.0, "pid": 1, "boot_id": "boot"},
+        {"event": "start", "at": 101.0, "attempt": ATTEMPT},
+    )
+    _, lost = settled(folder)
+    assert (lost.t, lost.source) == (110.0, "journal")
+
+
 def test_without_stamps_the_last_heartbeat_and_one_interval_count(folder: RunFolder) -> None:
-    stamp(folder, {"event": "start", "at": 101.0, "attempt": ATTEMPT})
+    stamp(folder, KEEPER, {"event": "start", "at": 101.0, "attempt": ATTEMPT})
     ended, lost = settled(folder)
     assert (ended.device_s, ended.stamp) == (9.0, "heartbeat")
     assert (lost.t, lost.source) == (110.0, "journal")

@@ -86,14 +86,16 @@ class Session:
         self._request.view.message(f"run folder {self._folder.root}")
         self._opened_at = self._request.clock.monotonic()
         try:
-            self._executor.open(hello)
+            ready = self._executor.open(hello)
+            for problem in ready.problems:
+                self._request.view.message(f"note: {problem}")
             self._enter()
             closing = Loop(self._desk(hello, signals)).run()
         except JournalError:
             raise
         except FlopwiseError as error:
             self._executor.close()
-            self._leave(Closing("failed", error.problem))
+            self._leave(Closing("interrupted", error.problem))
             raise
         finally:
             self._executor.close()
