@@ -27,7 +27,7 @@ from rich.console import Console
 from flopwise.engine.assemble import plan, run
 from flopwise.engine.request import Finish, Request
 from flopwise.executors.objective import encode_objective, identify_objective
-from flopwise.registry import load
+from flopwise.registry import load, names
 from flopwise.report.view import choose_view
 from flopwise.study import Study as CheckedStudy
 from flopwise.study import study_from_mapping
@@ -162,6 +162,6 @@ def _done(finish: Finish) -> Done:
 
 
 def _tier(method: str, evaluations: int) -> dict[str, int]:
-    if not load("searchers", method).generational:
+    if method not in names("searchers") or not load("searchers", method).generational:
         return {"trials": evaluations}
     return {"population": POPULATION, "generations": max(1, round(evaluations / POPULATION))}

@@ -76,6 +76,7 @@ def test_a_second_coordinator_is_told_who_holds_the_run(toy: Path, flopwise: Any
     refused = flopwise("resume", "toy")
     assert refused.returncode == 2
     assert str(process.pid) in refused.stderr
+    assert f"coordinator: pid {process.pid}" in flopwise("status", "toy").stdout
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(0.2)

@@ -15,7 +15,7 @@ import pytest
 
 from flopwise.engine.verify import verify
 from flopwise.errors import FlopwiseError
-from flopwise.events import AttemptEnded, AttemptStarted, Event, TrialProposed
+from flopwise.events import AttemptEnded, AttemptStarted, Event, SessionLost, TrialProposed
 from flopwise.journal.log import read_events
 from flopwise.journal.replay import RunState
 from flopwise.paths import RunFolder, shipped_studies
@@ -92,6 +92,7 @@ def kill_ten_times(study: Path, name: str, tmp_path: Path) -> None:
         during += in_flight(events_of(rough / name / "journal.log")) > 0
     disturbed = finish(study, rough / name, rough)
     assert during >= DURING_ATTEMPT
+    assert "keeper" in {e.source for e in disturbed if isinstance(e, SessionLost)}
     assert proposals(disturbed) == proposals(undisturbed)
     assert losses(disturbed) == losses(undisturbed)
     assert verify(RunFolder(rough / name)) == []
@@ -108,7 +109,7 @@ def test_ten_kills_of_the_quickstart(tmp_path: Path) -> None:
     kill_ten_times(shipped_studies() / "quickstart.yaml", "quickstart", tmp_path)
 
 
-def test_nothing_survives_the_coordinator(toy: Path, tmp_path: Path) -> None:
+def test_nothing_survives_the_coordinator(toy: Path, tmp_path: Path, flopwise: Any) -> None:
     runs = tmp_path / "runs"
     process = start(toy, runs / "toy", runs)
     wait_for(runs / "toy" / "journal.log", process, 1, running=True)
@@ -120,6 +121,7 @@ def test_nothing_survives_the_coordinator(toy: Path, tmp_path: Path) -> None:
     while marked(run_id.run_id):
         assert time.monotonic() < deadline, marked(run_id.run_id)
         time.sleep(0.05)
+    assert "flopwise resume toy" in flopwise("status", "toy").stdout
 
 
 def marked(run_id: str) -> list[int]:

@@ -8,13 +8,19 @@ import typer
 
 from flopwise.cli.options import RUNS, Json, RunName, Runs
 from flopwise.paths import find_run
-from flopwise.report.read import read_run
+from flopwise.report.read import liveness, read_run
 from flopwise.report.summary import summarise
 from flopwise.report.tables import status_text
 
 
 def command(run: RunName, as_json: Json = False, runs: Runs = RUNS) -> None:
     """Say where a run stands."""
-    events = read_run(find_run(run, runs))
-    summary = summarise(events)
-    typer.echo(json.dumps(summary, indent=2) if as_json else status_text(summary))
+    folder = find_run(run, runs)
+    summary = summarise(read_run(folder))
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2))
+        return
+    typer.echo(status_text(summary))
+    alive = liveness(folder, summary["state"])
+    if alive:
+        typer.echo(alive)

@@ -32,12 +32,8 @@ def choose_events(
         return _verdict(None, no_candidate(len(state.by_phase(Phase.SEARCH)), study["confirm"]["min_improvement"]))
     numbers = [trial.trial.number for trial in chosen]
     if len(chosen) == 1:
-        return _decide(study, state, chosen[0].trial.number, seeds_decide)
-    detail = {"candidates": numbers, "seeds": CHOOSE_SEEDS}
-    seeds = [derive(study["search"]["seed"], "choose", index) for index in range(CHOOSE_SEEDS)]
-    first = len(state.trials)
-    trials = [_again(study, first + i, Phase.CHOOSE, trial, seeds) for i, trial in enumerate(chosen)]
-    return [PhaseStarted(Phase.CHOOSE, detail), *trials]
+        return [PhaseStarted(Phase.DECIDE, {"chosen": numbers[0], "seeds": seeds_decide})]
+    return [PhaseStarted(Phase.CHOOSE, {"candidates": numbers, "seeds": CHOOSE_SEEDS})]
 
 
 def decide_events(study: Mapping[str, Any], state: RunState, seeds_decide: int) -> list[Event]:
@@ -47,9 +43,22 @@ def decide_events(study: Mapping[str, Any], state: RunState, seeds_decide: int) 
         judgement = no_candidate(len(state.by_phase(Phase.SEARCH)), study["confirm"]["min_improvement"])
         reason = "Every candidate failed on a fresh seed: there is none to confirm."
         return _verdict(None, replace(judgement, reasons=(reason,)))
-    chosen = ranked[0].trial.of
-    assert chosen is not None
-    return _decide(study, state, chosen, seeds_decide)
+    return [PhaseStarted(Phase.DECIDE, {"chosen": ranked[0].trial.of, "seeds": seeds_decide})]
+
+
+def missing_trials(study: Mapping[str, Any], state: RunState) -> list[Event]:
+    """Trials that the current step of confirmation has announced and not proposed yet.
+
+    A kill may leave the announcement without all of its trials; whatever is missing is proposed then.
+    """
+    if state.phase is None or state.phase.phase not in (Phase.CHOOSE, Phase.DECIDE):
+        return []
+    phase, detail = Phase(state.phase.phase), state.phase.detail
+    wanted = detail["candidates"] if phase is Phase.CHOOSE else [0, detail["chosen"]]
+    known = [trial.trial.of for trial in state.by_phase(phase)]
+    seeds = [derive(study["search"]["seed"], phase, index) for index in range(detail["seeds"])]
+    missing = [state.trials[number] for number in wanted if number not in known]
+    return [_again(study, len(state.trials) + i, phase, trial, seeds) for i, trial in enumerate(missing)]
 
 
 def verdict_events(study: Mapping[str, Any], state: RunState) -> list[Event]:
@@ -74,14 +83,6 @@ def out_of_budget(study: Mapping[str, Any], state: RunState, cause: str) -> list
 def _verdict(winner: int | None, judgement: Judgement) -> list[Event]:
     verdict = VerdictReached(judgement.verdict, winner, list(judgement.reasons), dict(judgement.numbers))
     return [verdict, PhaseStarted("done")]
-
-
-def _decide(study: Mapping[str, Any], state: RunState, chosen: int, count: int) -> list[Event]:
-    seeds = [derive(study["search"]["seed"], "decide", index) for index in range(count)]
-    first = len(state.trials)
-    pair = (state.trials[0], state.trials[chosen])
-    trials = [_again(study, first + i, Phase.DECIDE, trial, seeds) for i, trial in enumerate(pair)]
-    return [PhaseStarted(Phase.DECIDE, {"chosen": chosen, "seeds": count}), *trials]
 
 
 def _again(study: Mapping[str, Any], number: int, phase: Phase, trial: TrialState, seeds: list[int]) -> TrialProposed:

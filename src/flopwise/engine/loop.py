@@ -71,10 +71,10 @@ class Loop:
             return
         state = self._record.state
         phase = state.phase.phase if state.phase else None
-        if phase is None:
-            self._record.add(*start_calibration(self._desk.study))
-        elif phase == Phase.CALIBRATE and state.trials[0].finished:
-            self._calibrated(state.trials[0])
+        if phase in (None, Phase.CALIBRATE):
+            self._record.add(*start_calibration(self._desk.study, state))
+            if state.trials[0].finished:
+                self._calibrated(state.trials[0])
         elif phase in (Phase.SEARCH, Phase.CHOOSE, Phase.DECIDE):
             self._judge()
             if self._wish is None:
@@ -86,11 +86,13 @@ class Loop:
         if failure is not None:
             self._wish = Closing("failed", f"the baseline itself ended as {failure.outcome}: {failure.cause}")
             return
-        tier = self._desk.choose_tier()
-        if tier is None:
-            self._wish = Closing("planned", "calibrated; nothing else was started")
-            return
-        self._record.add(tier, PhaseStarted(Phase.SEARCH))
+        if self._record.state.tier is None:
+            tier = self._desk.choose_tier()
+            if tier is None:
+                self._wish = Closing("planned", "calibrated; nothing else was started")
+                return
+            self._record.add(tier)
+        self._record.add(PhaseStarted(Phase.SEARCH))
 
     def _go_on(self, phase: str) -> None:
         state = self._record.state

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flopwise.engine.confirm import candidates, choose_events, decide_events, verdict_events
+from flopwise.engine.confirm import candidates, choose_events, decide_events, missing_trials, verdict_events
 from flopwise.events import Event, PhaseStarted, TrialProposed
 from flopwise.journal.replay import RunState
 from flopwise.searchers.constrained import Proposer
@@ -25,8 +25,10 @@ def evaluation_seeds(study: Mapping[str, Any], count: int) -> list[int]:
     return [derive(study["search"]["seed"], "evaluation", index) for index in range(count)]
 
 
-def start_calibration(study: Mapping[str, Any]) -> list[Event]:
-    """Trial 0: the baseline, on enough seeds to time it and to see its noise."""
+def start_calibration(study: Mapping[str, Any], state: RunState) -> list[Event]:
+    """Trial 0: the baseline, on enough seeds to time it and to see its noise; empty when it is proposed already."""
+    if 0 in state.trials:
+        return []
     count = max(study["calibration"]["seeds"], study["evaluation"]["seeds"])
     proposal = TrialProposed(
         number=0,
@@ -35,7 +37,7 @@ def start_calibration(study: Mapping[str, Any]) -> list[Event]:
         stop=study["evaluation"]["stop"],
         seeds=evaluation_seeds(study, count),
     )
-    return [PhaseStarted(Phase.CALIBRATE), proposal]
+    return [proposal] if state.phase else [PhaseStarted(Phase.CALIBRATE), proposal]
 
 
 class Search:
@@ -109,7 +111,7 @@ def _number(told: Told) -> int:
 
 
 def after_search(study: Mapping[str, Any], state: RunState, seeds_decide: int) -> list[Event]:
-    """The next step of confirmation, or the verdict; empty while trials are running.
+    """The next step of confirmation, its trials, or the verdict; empty while trials are running.
 
     Args:
         study: Canonical study.
@@ -117,6 +119,9 @@ def after_search(study: Mapping[str, Any], state: RunState, seeds_decide: int) -
         seeds_decide: n of the deciding step, from the plan.
     """
     phase = state.phase.phase if state.phase else ""
+    missing = missing_trials(study, state)
+    if missing:
+        return missing
     if phase == Phase.SEARCH:
         return choose_events(study, state, candidates(study, state), seeds_decide)
     if phase == Phase.CHOOSE and not state.unfinished(Phase.CHOOSE):

@@ -62,8 +62,8 @@ def place(study: Study, request: Request, key: str) -> Place:
 
 def is_over(state: RunState) -> bool:
     """Whether nothing is left to do: a verdict, or a baseline that failed."""
-    closed = state.sessions[-1].closed if state.sessions else None
-    return state.verdict is not None or getattr(closed, "reason", "") == "failed"
+    baseline = state.trials.get(0)
+    return state.verdict is not None or (baseline is not None and baseline.finished and baseline.failure() is not None)
 
 
 def is_planned(state: RunState) -> bool:

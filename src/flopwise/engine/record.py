@@ -24,6 +24,8 @@ class Record:
         self.events: list[Event] = []
         self.state = RunState()
         self.ledger = Ledger()
+        for note in journal.notes:
+            view.message(note)
         for event in journal.replayed:
             self._fold(event)
 

@@ -33,12 +33,12 @@ class Stamps:
     Args:
         starts: Stamp before the fork, monotonic seconds.
         ends: The whole end record.
-        gone_at: When the last keeper saw its coordinator disappear; None when it did not.
+        gone: When keepers saw their coordinator disappear, monotonic seconds.
     """
 
     starts: dict[str, float] = field(default_factory=dict)
     ends: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    gone_at: float | None = None
+    gone: list[float] = field(default_factory=list)
 
 
 def fold_stamps(records: Iterable[Mapping[str, Any]]) -> Stamps:
@@ -46,10 +46,8 @@ def fold_stamps(records: Iterable[Mapping[str, Any]]) -> Stamps:
     stamps = Stamps()
     for record in records:
         match record["event"]:
-            case "keeper":
-                stamps.gone_at = None
             case "coordinator_gone":
-                stamps.gone_at = float(record["at"])
+                stamps.gone.append(float(record["at"]))
             case "start":
                 stamps.starts[record["attempt"]] = float(record["at"])
             case "end":
@@ -68,7 +66,7 @@ def recover(folder: RunFolder, state: RunState, events: Sequence[Event]) -> list
     if not state.sessions or state.sessions[-1].closed is not None:
         return []
     session = state.sessions[-1]
-    stamps = fold_stamps(read_stamps(folder.stamps))
+    stamps = fold_stamps(read_stamps(folder.stamps, boot_id=session.opened.boot_id))
     lost = _lost(session, state, stamps, events)
     price_per_hour = state.study["execution"]["price_per_hour"]
     settled = [
@@ -100,8 +98,9 @@ def _lost(session: SessionState, state: RunState, stamps: Stamps, events: Sequen
     ends = [float(stamps.ends[name]["at"]) for name in open_names if name in stamps.ends]
     starts = [stamps.starts[name] for name in open_names if name in stamps.starts]
     sign = max([last_sign(events), *starts])
-    if stamps.gone_at is not None and stamps.gone_at >= sign:
-        return SessionLost(session.opened.session, max([stamps.gone_at, *ends]), "keeper")
+    gone = min((at for at in stamps.gone if at >= session.opened.t), default=None)
+    if gone is not None:
+        return SessionLost(session.opened.session, max([gone, sign, *ends]), "keeper")
     return SessionLost(session.opened.session, max([sign + HEARTBEAT_S, *ends]), "journal")
 
 

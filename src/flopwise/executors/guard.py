@@ -27,10 +27,11 @@ def stand_guard(serve: Callable[[int], None], release: Callable[[], None]) -> in
         Exit status for the process that returns: the child's own, or in the parent what became of it.
     """
     coordinator = os.pidfd_open(os.getppid())
-    linux.adopt_orphans()
     guard = os.pidfd_open(os.getpid())
+    linux.adopt_orphans()
     keeper = os.fork()
     if keeper == 0:
+        linux.adopt_orphans()
         os.close(coordinator)
         serve(guard)
         return 0

@@ -123,8 +123,10 @@ def _standing_in(job: Job) -> Iterator[None]:
 
 def _wait(wake: int | None, timeout_s: float) -> bool:
     """Whether ``wake`` is or becomes readable within ``timeout_s`` seconds."""
-    watched = [] if wake is None else [wake]
-    return bool(select.select(watched, [], [], timeout_s)[0])
+    waiting = select.poll()
+    if wake is not None:
+        waiting.register(wake, select.POLLIN)
+    return bool(waiting.poll(timeout_s * 1000))
 
 
 def _peak_rss_bytes() -> int:

@@ -218,10 +218,10 @@ class Processes:
             pass
         attempt.is_open = False
         ended = attempt.ended(time.monotonic())
-        self._end(ended, attempt.pid)
         for fd in attempt.descriptors():
             os.close(fd)
         del self._attempts[attempt.name]
+        self._end(ended, attempt.pid)
 
     def _refuse(self, job: Job, at: float, error: OSError) -> None:
         outcome = Outcome.KILLED if error.errno in TRANSIENT else Outcome.ERROR

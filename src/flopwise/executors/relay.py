@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -41,11 +41,11 @@ def _is_sound(message: Measurement | Progress | Reported) -> bool:
             return isinstance(message.text, str) and _is_number(message.done) and _is_number(message.total)
         case Reported():
             texts = isinstance(message.cause, str) and isinstance(message.info, Mapping)
-            return texts and message.outcome in OUTCOMES and _are_metrics(message.metrics)
+            return texts and _is_one_of(OUTCOMES, message.outcome) and _are_metrics(message.metrics)
 
 
 def _are_values(values: Any) -> bool:
-    return isinstance(values, Mapping) and all(_is_number(v) or v in NON_FINITE for v in values.values())
+    return isinstance(values, Mapping) and all(_is_number(v) or _is_one_of(NON_FINITE, v) for v in values.values())
 
 
 def _are_metrics(values: Any) -> bool:
@@ -57,4 +57,9 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Finite; the comparison holds for ints of any size, too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _is_one_of(words: frozenset[str], value: Any) -> bool:
+    return isinstance(value, str) and value in words

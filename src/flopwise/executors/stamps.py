@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,14 @@ class Stamps:
             print(f"stamp not written ({error}): {line.decode().strip()}", file=sys.stderr)
 
 
-def read_stamps(path: Path) -> list[dict[str, Any]]:
-    """All stamps in order; lines that a kill or a full disk cut short are left out."""
+def read_stamps(path: Path, boot_id: str | None = None) -> list[dict[str, Any]]:
+    """Stamps in order; lines that a kill or a full disk cut short are left out.
+
+    Args:
+        path: Of the file; none there is no stamps.
+        boot_id: Only those of keepers of this boot, because times of different boots do not compare;
+            None for all.
+    """
     if not path.exists():
         return []
     stamps = []
@@ -54,4 +61,14 @@ def read_stamps(path: Path) -> list[dict[str, Any]]:
             continue
         if isinstance(stamp, dict) and "event" in stamp:
             stamps.append(stamp)
-    return stamps
+    return stamps if boot_id is None else list(_of_boot(stamps, boot_id))
+
+
+def _of_boot(stamps: list[dict[str, Any]], boot_id: str) -> Iterator[dict[str, Any]]:
+    """Each keeper begins with a stamp that says which boot it lives in."""
+    current = None
+    for stamp in stamps:
+        if stamp["event"] == "keeper":
+            current = stamp.get("boot_id")
+        if current == boot_id:
+            yield stamp

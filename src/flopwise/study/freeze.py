@@ -86,7 +86,11 @@ def calibration_key(canonical: Mapping[str, Any], versions: Mapping[str, str], m
         machine: What the slots run on; JSON values.
     """
     parts = {name: canonical[name] for name in CALIBRATION_PARTS}
-    fixed = {"threads": canonical["execution"]["threads"], "seed": canonical["search"]["seed"]}
+    fixed = {
+        "threads": canonical["execution"]["threads"],
+        "seed": canonical["search"]["seed"],
+        "baseline": baseline_config(canonical),
+    }
     return _digest({**parts, **fixed, "versions": dict(versions), "machine": dict(machine)})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from flopwise.trial import Fidelity
 from flopwise.wire import Job, Measurement, Message, Progress
 from flopwise.worker.curve import Curve
 from flopwise.worker.objective import decode
+from flopwise.worker.outlet import Outlet
 from flopwise.worker.values import describe, number, plain, wire_number
 
 SEND_EVERY_S = 0.05
@@ -23,7 +25,7 @@ class AttemptContext:
 
     Args:
         job: What runs.
-        send: Puts a message on the wire.
+        outlet: The wire.
         objective: The study's function as ``Hello.objective`` carries it, or None.
         asked: Whether the study wants the attempt to end.
 
@@ -34,9 +36,7 @@ class AttemptContext:
         told_to_stop: ``should_stop`` has said so.
     """
 
-    def __init__(
-        self, job: Job, send: Callable[[Message], None], objective: str | None, asked: Callable[[], bool]
-    ) -> None:
+    def __init__(self, job: Job, outlet: Outlet, objective: str | None, asked: Callable[[], bool]) -> None:
         self.seed = job.seed
         self.fidelity = Fidelity.from_json(job.stop)
         self.folder = Path(job.folder)
@@ -49,7 +49,7 @@ class AttemptContext:
         self.told_to_stop = False
         self.asked = asked
         self._attempt = job.attempt
-        self._send = send
+        self._outlet = outlet
         self._objective = objective
         self._began = time.monotonic()
         self._curve = Curve()
@@ -109,7 +109,7 @@ class AttemptContext:
     def flush(self) -> None:
         """Send what was held back."""
         for message in self._waiting.values():
-            self._send(message)
+            self._outlet.send(message)
         self._waiting.clear()
 
     def rows(self) -> list[dict[str, Any]]:
@@ -117,10 +117,11 @@ class AttemptContext:
         return self._curve.rows()
 
     def _throttle(self, message: Message) -> None:
+        """Send now, or keep it until there is a later one: training never waits for a slow coordinator."""
         kind, now = type(message), time.monotonic()
-        if now - self._sent_at.get(kind, -SEND_EVERY_S) < SEND_EVERY_S:
+        if now - self._sent_at.get(kind, -math.inf) < SEND_EVERY_S or not self._outlet.has_room():
             self._waiting[kind] = message
             return
         self._waiting.pop(kind, None)
         self._sent_at[kind] = now
-        self._send(message)
+        self._outlet.send(message)

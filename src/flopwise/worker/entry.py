@@ -14,11 +14,12 @@ from typing import Any
 from flopwise import registry
 from flopwise.errors import ProgramFailed, WorkloadError
 from flopwise.trial import Outcome, Result
-from flopwise.wire import Job, Message, Reported, WireError, encode
+from flopwise.wire import Job, Reported, WireError
 from flopwise.worker import limits, summary, warm
 from flopwise.worker.context import AttemptContext
 from flopwise.worker.objective import decode
 from flopwise.worker.outcome import failure, judge, judge_pin
+from flopwise.worker.outlet import Outlet
 
 
 def main(job: Job, fd: int, objective: str | None, asked: Callable[[], bool] | None = None) -> int:
@@ -37,13 +38,14 @@ def main(job: Job, fd: int, objective: str | None, asked: Callable[[], bool] | N
     pid = os.getpid()
     asked = asked or _sigterm()
     limits.apply(job.slot.threads)
-    context = AttemptContext(job, lambda message: _send(fd, message), objective, asked)
+    outlet = Outlet(fd)
+    context = AttemptContext(job, outlet, objective, asked)
     result = _run(job, context)
     if os.getpid() != pid:
         os._exit(0)
     context.flush()
     result = summary.write(job, result, context.rows(), time.monotonic() - began)
-    _report(fd, job.attempt, result)
+    _report(outlet, job.attempt, result)
     return 0 if result.outcome == Outcome.OK else 1
 
 
@@ -57,7 +59,7 @@ def before_fork(objective: str | None) -> None:
         if objective is not None:
             decode(objective)
     finally:
-        warm.warm_up()
+        warm.warm_torch()
         limits.apply(1)
 
 
@@ -96,15 +98,9 @@ def _sigterm() -> Callable[[], bool]:
     return lambda: bool(seen)
 
 
-def _report(fd: int, attempt: str, result: Result) -> None:
+def _report(outlet: Outlet, attempt: str, result: Result) -> None:
     try:
-        _send(fd, Reported(attempt, result.outcome, result.metrics, result.info, result.cause))
+        outlet.send(Reported(attempt, result.outcome, result.metrics, result.info, result.cause))
     except WireError as error:
         cause = f"the result cannot be sent: {error}; note less with context.note"
-        _send(fd, Reported(attempt, Outcome.ERROR, cause=cause))
-
-
-def _send(fd: int, message: Message) -> None:
-    left = memoryview(encode(message))
-    while left:
-        left = left[os.write(fd, left) :]
+        outlet.send(Reported(attempt, Outcome.ERROR, cause=cause))

@@ -117,7 +117,7 @@ class Story:
     def start(self, trial: int, seed_index: int = 0, number: int = 1, slot: int = 0) -> str:
         proposed = self.state.trials[trial].trial
         name = f"t{trial:04d}.s{seed_index}.a{number}"
-        self.say(AttemptStarted(name, proposed.seeds[seed_index], slot, None, self.session))
+        self.say(AttemptStarted(name, proposed.seeds[seed_index], slot, 30.0, self.session))
         self.now += 0.003
         self.stamps.append({"event": "start", "at": self.now, "attempt": name, "pid": 4000 + len(self.stamps)})
         return name
@@ -139,6 +139,10 @@ class Story:
                 "metrics": metrics,
                 "info": info,
                 "config": full_config(self.study, trial.config),
+                "stop": trial.fidelity.to_json(),
+                "data": self.state.data,
+                "threads": 1,
+                "cores": [known.intent.slot],
                 "curve": [*rows, {"step": 40, "elapsed_s": 1.1, "values": {"loss": 2.0}}],
             }
         device_s, price = charge(self.now - began, 2, self.study["execution"]["price_per_hour"])
@@ -269,9 +273,8 @@ def confirm(story: Story) -> None:
         story.propose(number, "decide", seeds(study, "decide", count), dict(story.state.trials[of].trial.config), of=of)
     story.evaluate(11)
     story.evaluate(12)
-    judgement = decide(
-        story.state.trials[11].losses(objective), story.state.trials[12].losses(objective), 0.01, objective
-    )
+    losses_of = [story.state.trials[number].losses(objective) for number in (11, 12)]
+    judgement = decide(*losses_of, study["confirm"]["min_improvement"], objective)
     numbers = json.loads(json.dumps(asdict(judgement)["numbers"]))
     story.say(VerdictReached(str(judgement.verdict), chosen, list(judgement.reasons), numbers), PhaseStarted("done"))
     story.say(SessionClosed(story.session, "finished", str(judgement.verdict), story.now + 0.1))

@@ -40,11 +40,11 @@ def found(story: Any, events: list[Event]) -> list[Difference]:
     return verify(story.write())
 
 
-def changed(story: Any, kind: type[Event], number: int, **fields: Any) -> list[Event]:
-    """The events with one of them altered, the ``number``-th of its kind."""
-    places = [place for place, event in enumerate(story.events) if isinstance(event, kind)]
+def changed(story: Any, kind: type[Event], place: int, /, **fields: Any) -> list[Event]:
+    """The events with one of them altered, the ``place``-th of its kind."""
+    places = [at for at, event in enumerate(story.events) if isinstance(event, kind)]
     events = list(story.events)
-    events[places[number]] = replace(events[places[number]], **fields)
+    events[places[place]] = replace(events[places[place]], **fields)
     return events
 
 
@@ -133,6 +133,8 @@ def test_the_oracle_has_code_of_its_own() -> None:
         (TrialProposed, 12, {"of": 1}, "of"),
         (AttemptStarted, 4, {"seed": 8}, "seed"),
         (AttemptStarted, 4, {"slot": 2}, "slot"),
+        (AttemptStarted, 5, {"slot": 1}, "summary.json.cores[0]"),
+        (AttemptStarted, 4, {"limit_s": -1.0}, "limit_s"),
         (AttemptStarted, 4, {"session": 3}, "session"),
         (AttemptStarted, 4, {"attempt": "t0002.s0.a7"}, "attempt"),
         (AttemptEnded, 4, {"outcome": "bored"}, "outcome"),
@@ -150,7 +152,7 @@ def test_the_oracle_has_code_of_its_own() -> None:
         (PhaseStarted, 3, {"detail": {"chosen": 0, "seeds": 5}}, "detail.chosen"),
         (PhaseStarted, 4, {"phase": "search"}, "phase"),
         (VerdictReached, 0, {"verdict": "MAYBE"}, "verdict"),
-        (VerdictReached, 0, {"winner": 4}, "winner"),
+        (VerdictReached, 0, {"winner": 0}, "winner"),
     ],
 )
 def test_an_impossible_event_is_named(

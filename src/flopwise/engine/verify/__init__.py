@@ -6,7 +6,8 @@ engine, and nothing else: no replay, no ledger, no report. What it finds is a li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from flopwise.engine.verify.charges import check_charges
 from flopwise.engine.verify.confirmation import check_phases, check_verdict
@@ -15,7 +16,7 @@ from flopwise.engine.verify.document import check_report
 from flopwise.engine.verify.lifecycles import check_lifecycles, check_study
 from flopwise.engine.verify.plan import check_plan
 from flopwise.engine.verify.proposals import check_proposals
-from flopwise.engine.verify.records import read_records
+from flopwise.engine.verify.records import Record, read_records
 from flopwise.engine.verify.run import Run, fold
 from flopwise.engine.verify.summaries import check_summaries
 from flopwise.errors import FlopwiseError
@@ -41,16 +42,24 @@ def verify(folder: RunFolder) -> list[Difference]:
     Raises:
         OSError: If the journal cannot be read.
     """
+    report = folder.report_json.read_bytes() if folder.report_json.is_file() else None
     reading = read_records(folder)
     if reading.lost or not reading.records:
         return reading.differences or [Difference(folder.journal.name, "records", "at least one", "none")]
-    run, contradictions = fold(reading.records)
-    found = [*reading.differences, *contradictions, *_guarded("study", check_study, run)]
-    if not run.studies or any("study" in difference.what for difference in found):
-        return found
-    for name, check in _checks(folder).items():
-        found += _guarded(name, check, run)
+    found = [*reading.differences, *check_study(reading.records)]
+    if len(found) == len(reading.differences):
+        found += _guarded("events", lambda: _derived(reading.records, folder, report))
     return found
+
+
+def _derived(records: Sequence[Record], folder: RunFolder, report: bytes | None) -> Iterator[Difference]:
+    """All that follows from an unaltered study."""
+    run, contradictions = fold(records)
+    yield from contradictions
+    for name, check in _checks(folder).items():
+        yield from _guarded(name, partial(check, run))
+    if report is not None:
+        yield from _guarded("report.json", partial(check_report, run, report))
 
 
 def _checks(folder: RunFolder) -> dict[str, Check]:
@@ -62,15 +71,14 @@ def _checks(folder: RunFolder) -> dict[str, Check]:
         "plan": check_plan,
         "phases": check_phases,
         "verdict": check_verdict,
-        "report.json": lambda run: check_report(run, folder),
     }
 
 
-def _guarded(name: str, check: Check, run: Run) -> list[Difference]:
+def _guarded(name: str, check: Callable[[], Iterator[Difference]]) -> list[Difference]:
     """A check's findings; a journal that makes no sense to it is a finding as well."""
     found: list[Difference] = []
     try:
-        found.extend(check(run))
+        found.extend(check())
     except (FlopwiseError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         found.append(
             Difference(name, "re-derivation", "a journal that can be followed", f"{type(error).__name__}: {error}")

@@ -61,12 +61,13 @@ def _chosen(run: Run) -> Iterator[Difference]:
 
 
 def _confirms(run: Run, phase: str, of: Sequence[int]) -> Iterator[Difference]:
-    """The trials of a confirming phase confirm these trials, in this order."""
+    """The trials of a confirming phase confirm these trials, in this order; none lacks once it is over."""
     trials = run.by_phase(phase)
     for number, trial in zip(of, trials, strict=False):
         yield from compare(trial.proposed.where, number, trial.event.of, "of")
-    if len(trials) != len(of):
-        where = trials[-1].proposed.where if trials else f"journal.log, phase {phase}"
+    over = run.verdict is not None or any(later in run.phases for later in ORDER[ORDER.index(phase) + 1 :])
+    if len(trials) > len(of) or (over and len(trials) < len(of)):
+        where = trials[-1].proposed.where if trials else run.phases[phase][0].where
         yield Difference(where, "trials", f"{len(of)} of phase {phase}", str(len(trials)))
 
 

@@ -15,24 +15,27 @@ from flopwise.engine.verify.confirmation import pooled_sd
 from flopwise.engine.verify.difference import Difference, compare
 from flopwise.engine.verify.run import Run, Session, Trial, fold
 from flopwise.events import AttemptStarted, SessionClosed
-from flopwise.paths import RunFolder
 
 FORMAT = 1
+
+REPORT = "report.json"
 
 ENDED_WELL = ("ok", "pruned")
 
 
-def check_report(run: Run, folder: RunFolder) -> Iterator[Difference]:
-    """Every leaf of ``report.json``; nothing where there is no report yet."""
-    path = folder.report_json
-    if not path.is_file():
-        return
+def check_report(run: Run, text: bytes) -> Iterator[Difference]:
+    """Every leaf of a report.
+
+    Args:
+        run: The whole run.
+        text: The file's content, read no later than the journal.
+    """
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(text)
     except ValueError as error:
-        yield Difference(path.name, "content", "JSON", str(error))
+        yield Difference(REPORT, "content", "JSON", str(error))
         return
-    differences = list(compare(path.name, expected_report(run), found))
+    differences = list(compare(REPORT, expected_report(run), found))
     if differences and not _was_true(run, found):
         yield from differences
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 from flopwise.engine.verify.difference import Difference, show
 from flopwise.engine.verify.records import Record
@@ -27,19 +28,19 @@ OUTSIDE = (RunCreated, StudyRevised, SessionOpened, PauseAccepted)
 """Events that are written while no session is open."""
 
 
-def check_study(run: Run) -> Iterator[Difference]:
-    """The study is the one that was hashed when the run was made."""
-    for record in run.records:
-        if isinstance(record.event, RunCreated) != (record is run.records[0]):
-            yield Difference(record.where, "event", "RunCreated first, and once", type(record.event).__name__)
-        if isinstance(record.event, RunCreated) and record.event.format != FORMAT:
-            yield Difference(record.where, "format", str(FORMAT), show(record.event.format))
-    for since, study, written in run.studies:
-        text = json.dumps(study, sort_keys=True, separators=(",", ":"))
-        found = hashlib.sha256(text.encode()).hexdigest()
-        if found != written:
-            where = next(record.where for record in run.records if record.number == since)
-            yield Difference(where, "study_hash (the study was altered)", written, found)
+def check_study(records: Sequence[Record]) -> Iterator[Difference]:
+    """The run begins once, in a known format, and its study is the one that was hashed then."""
+    for record in records:
+        event = record.event
+        if isinstance(event, RunCreated) != (record is records[0]):
+            yield Difference(record.where, "event", "RunCreated first, and once", type(event).__name__)
+        if isinstance(event, RunCreated) and event.format != FORMAT:
+            yield Difference(record.where, "format", str(FORMAT), show(event.format))
+        if isinstance(event, RunCreated | StudyRevised):
+            text = json.dumps(event.study, sort_keys=True, separators=(",", ":"))
+            found = hashlib.sha256(text.encode()).hexdigest()
+            if found != event.study_hash:
+                yield Difference(record.where, "study_hash (the study was altered)", event.study_hash, found)
 
 
 def check_lifecycles(run: Run) -> Iterator[Difference]:
@@ -77,6 +78,7 @@ def _attempts(run: Run, trial: Trial) -> Iterator[Difference]:
         attempts = trial.of_seed(index)
         for number, attempt in enumerate(attempts, start=1):
             yield from _attempt(run, attempt, number, seed)
+            yield from _limit(run, attempt)
         for before, attempt in itertools.pairwise(attempts):
             yield from _again(trial, before, attempt, attempts)
 
@@ -95,6 +97,16 @@ def _attempt(run: Run, attempt: Attempt, number: int, seed: int) -> Iterator[Dif
         yield Difference(where, "slot", f"one of {len(session.opened.slots)}", str(intent.slot))
     if attempt.end is not None and attempt.end.outcome not in list(Outcome):
         yield Difference(where, "outcome", "one of " + ", ".join(Outcome), attempt.end.outcome)
+
+
+def _limit(run: Run, attempt: Attempt) -> Iterator[Difference]:
+    """The study's time-out; where time or money is limited, at most that."""
+    study, limit_s = run.study_at(attempt.started.number), attempt.intent.limit_s
+    timeout_s, limits = study["evaluation"]["timeout"], study["limits"]
+    limited = any(limits[name] is not None for name in ("device_hours", "wall_clock", "price"))
+    shorter = limited and limit_s is not None and 0 < limit_s <= (timeout_s or math.inf)
+    if limit_s != timeout_s and not shorter:
+        yield Difference(attempt.started.where, "limit_s", show(timeout_s), show(limit_s))
 
 
 def _again(trial: Trial, before: Attempt, attempt: Attempt, attempts: list[Attempt]) -> Iterator[Difference]:

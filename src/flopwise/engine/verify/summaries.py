@@ -22,6 +22,7 @@ def check_summaries(run: Run, folder: RunFolder) -> Iterator[Difference]:
         summary = read_json(path.read_bytes()) if path.is_file() else {}
         if path.is_file() and end.outcome == "ok":
             yield from _result(record.where, summary, trial, attempt, end)
+            yield from _conditions(record.where, summary, run, trial, attempt)
         summaries[end.attempt] = summary
     yield from _curves(run, summaries)
 
@@ -41,6 +42,20 @@ def _result(
     if isinstance(config, dict):
         used = {key: config.get(key, _dotted(config, key)) for key in trial.event.config}
         yield from compare(where, used, trial.event.config, "summary.json config")
+
+
+def _conditions(
+    where: str, summary: Mapping[str, Any], run: Run, trial: Trial, attempt: Attempt
+) -> Iterator[Difference]:
+    """What it was given: stop, data, and the cores and threads of its slot. Older summaries may lack some."""
+    given = {"stop": trial.event.stop, "data": run.data, **_slot(run, attempt)}
+    known = {key: given[key] for key in ("stop", "data", "cores", "threads") if key in summary and key in given}
+    yield from compare(where, {key: summary[key] for key in known}, known, "summary.json")
+
+
+def _slot(run: Run, attempt: Attempt) -> Mapping[str, Any]:
+    slots = [s.opened.slots for s in run.sessions if s.opened.session == attempt.intent.session]
+    return next((slot for slot in (slots[0] if slots else ()) if slot.get("index") == attempt.intent.slot), {})
 
 
 def _dotted(config: Any, key: str) -> Any:
