@@ -52,7 +52,8 @@ class Picture:
 CAPTIONS: Mapping[str, str] = {
     "history": "Every trial at the evaluation that finished it. A line that still falls at its end says that more "
     "trials might have found more.",
-    "spend": "What device time bought. Diamonds are means on fresh seeds: lower or higher than their trials by luck.",
+    "spend": "What device time bought. Diamonds are means on fresh seeds; as far as they are worse than the "
+    "search's best value, that value was luck.",
     "importance": "How differently a knob is set in the best quarter of the trials than in all of them, beside what "
     "the same trials show when their values are dealt out at random.",
     "slice": "Each knob by itself. Stars and diamonds are the winner and the baseline.",
