@@ -17,6 +17,7 @@ import pytest
 from flopwise.training.datasets import Pin, store
 from flopwise.wire import Job, Slot
 from flopwise.worker.context import AttemptContext
+from flopwise.worker.outlet import Outlet
 from flopwise.workloads.language_model.run import run
 
 STORED = Path(__file__).with_name("language_model.json")
@@ -70,8 +71,9 @@ def losses(name: str, folder: Path) -> dict[str, Any]:
         cache=str(folder),
         data=pinned_text(folder),
     )
-    context = AttemptContext(job, lambda message: None, None, lambda: False)
-    metrics = run(config, context)
+    with (folder / "wire").open("wb") as wire:
+        context = AttemptContext(job, Outlet(wire.fileno()), None, lambda: False)
+        metrics = run(config, context)
     return {"curve": [row["values"]["train_loss"] for row in context.rows()], **metrics}
 
 

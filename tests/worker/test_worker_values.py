@@ -57,7 +57,7 @@ def test_whole_numbers_stay_whole(value: Any) -> None:
         [0.5],
         (0.5,),
         {"a": 1},
-        object(),
+        len,
         Decimal("0.5"),
         Path("x"),
         numpy.array([1.0, 2.0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
@@ -17,10 +18,12 @@ from tokenizers import Tokenizer as Library
 from tokenizers import pre_tokenizers
 
 from flopwise.errors import WorkloadError
+from flopwise.training.datasets import split
 from flopwise.training.evaluate import excerpts
 from flopwise.training.shards import write_shard
 from flopwise.trial import Fidelity
 from flopwise.workloads.language_model import tokenizer as tokenizers
+from flopwise.workloads.language_model.corpus import stdlib_documents
 from flopwise.workloads.language_model.run import prepare, run
 from flopwise.workloads.language_model.writing import shares
 
@@ -113,6 +116,32 @@ def test_json_lines_and_plain_files_give_the_same_tokens(folder: Path) -> None:
     plain = prepare(config(source="text", files=["*.txt"]), FakeContext(folder))
     lines = prepare(config(source="text", files=["all.jsonl"], text_field="body"), FakeContext(folder))
     assert lines["sha256"] == plain["sha256"]
+
+
+def test_the_same_bytes_under_another_ending_are_another_text(folder: Path) -> None:
+    rows = "".join(json.dumps({"text": path.read_text(encoding="utf-8")}) + "\n" for path in folder.glob("*.txt"))
+    (folder / "a.jsonl").write_text(rows)
+    (folder / "a.lines").write_text(rows)
+    found = [prepare(config(source="text", files=[name]), FakeContext(folder)) for name in ("a.jsonl", "a.lines")]
+    assert [pin["documents"] for pin in found] == [12, 2]
+
+
+def test_another_field_of_the_same_file_is_another_text(folder: Path) -> None:
+    rows = [{"text": text(number), "title": text(number + 50)} for number in range(12)]
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    first = prepare(config(source="text", files=["a.jsonl"]), FakeContext(folder))
+    second = prepare(config(source="text", files=["a.jsonl"], text_field="title"), FakeContext(folder))
+    assert text(50).encode() in tokens(folder, second).tobytes()
+    assert first["sha256"] != second["sha256"]
+
+
+def test_the_standard_library_is_divided_as_it_always_was(tmp_path: Path) -> None:
+    documents = [document + b"\0" for document in stdlib_documents()]
+    train, valid = split([len(document) for document in documents], 0.05, 0)
+    pin = prepare({}, FakeContext(tmp_path))
+    expected = b"".join(documents[index] for index in (*train, *valid))
+    assert pin["sha256"] == hashlib.sha256(expected).hexdigest()
+    assert not {"parts", "settings", "started_in", "tokenizer_sha256"} & pin.keys()
 
 
 def test_held_out_files_may_be_named(folder: Path) -> None:
@@ -311,6 +340,16 @@ def test_a_mixture_keeps_its_parts_apart_and_holds_out_by_weight(folder: Path) -
     assert (first["weight"], second["weight"]) == (1.0, 3.0)
     assert run(call, FakeContext(folder, pin))["val_loss"] > 0
     assert refused_trial(folder, pin, call, mixture=[{**sources[0], "weight": 2.0}, sources[1]]) == "data.mixture"
+
+
+def test_other_weights_hold_out_other_shares(folder: Path) -> None:
+    held_out = []
+    for weight in (1.0, 2.0):
+        sources = [{"source": "text", "files": ["0*.txt"], "weight": weight}, {"source": "text", "files": ["1*.txt"]}]
+        pin = prepare(config(source="mixture", mixture=sources, valid_fraction=0.6), FakeContext(folder))
+        held_out.append([part["valid_tokens"] for part in pin["parts"]])
+    assert held_out[0][0] == held_out[0][1]
+    assert held_out[1][0] == pytest.approx(2 * held_out[1][1], abs=1)
 
 
 def test_a_source_of_a_mixture_may_be_the_standard_library(folder: Path) -> None:

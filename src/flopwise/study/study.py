@@ -104,6 +104,7 @@ def yaml_text(canonical: Mapping[str, Any]) -> str:
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False
     writer.width = 4096
+    writer.allow_unicode = False  # a raw NEL or line separator would be read back as a line break
     buffer = io.StringIO()
     writer.dump(file_form(canonical), buffer)
     return buffer.getvalue()

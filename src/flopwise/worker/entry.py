@@ -74,10 +74,17 @@ def _run(job: Job, context: AttemptContext) -> Result:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        if not isinstance(error, ProgramFailed):
-            traceback.print_exc()
-        sys.stderr.flush()
+        _print(error, job)
         return failure(error, context.facts, stopped=context.asked())
+
+
+def _print(error: BaseException, job: Job) -> None:
+    """What the attempt's stderr keeps of an error: no traceback where the message says it all."""
+    if isinstance(error, WorkloadError) and job.kind == "prepare" and not isinstance(error, ProgramFailed):
+        print(error, file=sys.stderr)
+    elif not isinstance(error, ProgramFailed):
+        traceback.print_exception(error)
+    sys.stderr.flush()
 
 
 def _resolve(target: str | None, job: Job) -> Any:

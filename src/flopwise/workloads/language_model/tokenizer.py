@@ -107,11 +107,10 @@ def gpt2_files(given: Sequence[str], folder: Path, cache: Path) -> tuple[Path, P
             if not path.is_file():
                 raise _no_gpt2(f"no file {path}")
         return encoder, merges
-    places = list(_gpt2_places(cache))
-    for encoder, merges in places:
+    for encoder, merges in _gpt2_places(cache):
         if encoder.is_file() and merges.is_file() and (_sha256(encoder), _sha256(merges)) == GPT2_SHA256:
             return encoder, merges
-    raise _no_gpt2("nothing in " + ", ".join(dict.fromkeys(str(encoder.parent) for encoder, _ in places)))
+    raise _no_gpt2(f"neither in {cache / 'gpt2'} nor where huggingface_hub and tiktoken keep them")
 
 
 def _gpt2_places(cache: Path) -> Iterator[tuple[Path, Path]]:
@@ -134,8 +133,7 @@ def _no_gpt2(got: str) -> WorkloadError:
         expected="encoder.json and vocab.bpe",
         got=got,
         where="data.tokenizer_files",
-        fix=f"fetch both from {TIKTOKEN} and name them in data.tokenizer_files; or choose another "
-        "data.tokenizer (ids, with data.vocabulary: 50257, for shards)",
+        fix=f"fetch both from {TIKTOKEN} and name them, or say tokenizer: bpe (text) or ids (shards)",
     )
 
 
