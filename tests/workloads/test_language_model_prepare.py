@@ -144,6 +144,13 @@ def test_the_standard_library_is_divided_as_it_always_was(tmp_path: Path) -> Non
     assert not {"parts", "settings", "started_in", "tokenizer_sha256"} & pin.keys()
 
 
+def test_the_end_of_a_document_counts_when_documents_are_divided(tmp_path: Path) -> None:
+    rows = [{"text": "x" * 40}, *({"text": str(number)} for number in range(10))]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    call = config(source="text", files=["a.jsonl"], valid_tokens=5, valid_span=4)
+    assert prepare(call, FakeContext(tmp_path))["valid_documents"] == 6, "2 tokens each, of 61 x 0.2"
+
+
 def test_held_out_files_may_be_named(folder: Path) -> None:
     data = {**SHORT, "source": "text", "files": ["0[0-8].txt"], "valid_files": ["09.txt", "1*.txt"]}
     pin = prepare({"train": TRAIN, "data": data}, FakeContext(folder))
