@@ -51,7 +51,7 @@ def clean(environ: Mapping[str, str], run_id: str, pass_env: Sequence[str] = ())
         ExecutorError: If ``pass_env`` names a variable that flopwise sets itself.
 
     Example:
-        >>> kept = clean({"HOME": "/home/me", "HF_TOKEN": "x", "SHELL_TOKEN": "y"}, "run", ["HF_TOKEN"])
+        >>> kept = clean({"HOME": "/somewhere", "HF_TOKEN": "x", "SHELL_TOKEN": "y"}, "run", ["HF_TOKEN"])
         >>> kept["HF_TOKEN"], "SHELL_TOKEN" in kept
         ('x', False)
     """
