@@ -213,6 +213,8 @@ class AttemptEnded(Event):
         ended_at: Keeper's stamp of the end, monotonic seconds.
         cpu_s: User and system seconds of the whole process tree; None when unknown.
         peak_rss_bytes: Of the worker process; None when unknown.
+        contention: Share of its slot's time that others took; None when unknown.
+        switches: Voluntary and involuntary context switches; None when unknown.
         device_s: Device-seconds charged.
         price: Money charged.
         cause: One line; empty when ok.
@@ -231,10 +233,111 @@ class AttemptEnded(Event):
     price: float
     cpu_s: float | None = None
     peak_rss_bytes: int | None = None
+    contention: float | None = None
+    switches: list[int] | None = None
     cause: str = ""
     tail: str = ""
     interrupted: bool = False
     stamp: str = "keeper"
+
+
+@dataclass(frozen=True)
+class LateResult(Event):
+    """A result of an attempt that was given up before: noted and charged, never counted.
+
+    Args:
+        attempt: ``AttemptId`` as text; it has ended, and another attempt may have replaced it.
+        outcome: What the late result says.
+        metrics: Its values, finite numbers only.
+        device_s: Device-seconds charged beyond what its end was charged with.
+        price: Money charged beyond that.
+        t: Monotonic time of its arrival, in seconds.
+    """
+
+    attempt: str
+    outcome: str
+    metrics: dict[str, float]
+    device_s: float
+    price: float
+    t: float
+
+
+@dataclass(frozen=True)
+class SlotQuarantined(Event):
+    """Attempts keep failing on a slot while they succeed on others: nothing more is started there this session.
+
+    Args:
+        slot: Its index.
+        session: Whose slot.
+        cause: One sentence.
+        evidence: Failed and successful attempts on this slot and on the others.
+    """
+
+    slot: int
+    session: int
+    cause: str
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PackingStarted(Event):
+    """Intent to measure the baseline at one way of cutting the machine.
+
+    Args:
+        slots: Evaluations at once.
+        threads: Cores and threads of each.
+        session: Whose machine.
+        t: Monotonic time, in seconds.
+    """
+
+    slots: int
+    threads: int
+    session: int
+    t: float
+
+
+@dataclass(frozen=True)
+class PackingMeasured(Event):
+    """What one way of cutting the machine gave.
+
+    Args:
+        slots: Evaluations at once.
+        threads: Cores and threads of each.
+        seconds: Wall seconds of every evaluation that ended.
+        evaluations_per_hour: Of all slots together; 0 when it failed or was cut short.
+        peak_rss_bytes: Largest of one evaluation; None when unknown.
+        cause: Why it does not count; empty when it does.
+        device_s: Device-seconds charged.
+        price: Money charged.
+        t: Monotonic time of its end, in seconds.
+    """
+
+    slots: int
+    threads: int
+    seconds: list[float]
+    evaluations_per_hour: float
+    peak_rss_bytes: int | None
+    cause: str
+    device_s: float
+    price: float
+    t: float
+
+
+@dataclass(frozen=True)
+class PackingChosen(Event):
+    """From here on the run uses this many slots of this many threads, on a machine like the one measured.
+
+    Args:
+        slots: Evaluations at once.
+        threads: Cores and threads of each.
+        cores: Cores of the machine it was measured on.
+        reason: One sentence.
+    """
+
+    slots: int
+    threads: int
+    cores: int
+    reason: str
 
 
 @dataclass(frozen=True)

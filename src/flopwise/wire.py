@@ -34,11 +34,21 @@ class Slot:
         index: 0, 1, … within the study.
         cores: Core numbers the attempt is pinned to; empty where pinning is not possible.
         threads: Size of every thread pool inside the attempt.
+        memory_bytes: Memory of the attempt's whole process tree; None for no limit.
+        accelerators: Names of the accelerators the attempt sees, as ``CUDA_VISIBLE_DEVICES`` takes them.
     """
 
     index: int
     cores: tuple[int, ...]
     threads: int
+    memory_bytes: int | None = None
+    accelerators: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Slot:
+        """Inverse of ``dataclasses.asdict``; raises ``TypeError`` or ``KeyError`` on anything else."""
+        tuples = {name: tuple(data[name]) for name in ("cores", "accelerators") if name in data}
+        return cls(**{**data, **tuples})
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,8 @@ class Job(Message):
         data: Pin of the prepared data, empty when there is none.
         cache: Absolute path of the folder for prepared data.
         timeout_s: Wall seconds until it is ended; None for no limit.
+        progress_s: Wall seconds without a measurement until it is ended; None for no limit.
+        output_bytes: Most that is kept of its stdout, and of its stderr.
         grace_s: Seconds between SIGTERM and SIGKILL.
         metric: Name of the metric the study needs.
         started_in: Working directory of the coordinator.
@@ -108,6 +120,8 @@ class Job(Message):
     cache: str
     data: Mapping[str, Any] = field(default_factory=dict)
     timeout_s: float | None = None
+    progress_s: float | None = None
+    output_bytes: int = 16 * 1024 * 1024
     grace_s: float = 5.0
     metric: str = ""
     started_in: str = "."
@@ -191,9 +205,13 @@ class Ended(Message):
         ended_at: Stamp after the last process was gone, monotonic seconds.
         exit_code: Exit status of the worker; None when a signal ended it.
         signal: Signal that ended the worker; None when it exited.
-        reason: exit, timeout, stopped, or protocol (a broken frame).
+        reason: exit, timeout, silent (no measurement for ``Job.progress_s``), memory (more than
+            ``Slot.memory_bytes``), stopped, or protocol (a broken frame).
         cpu_s: User + system seconds of worker and its waited-for children.
         peak_rss_bytes: Peak resident memory of the worker.
+        contention: Share of the attempt's wall time, over the slot's cores, that other processes or the
+            hypervisor took; None where the system does not say.
+        switches: Voluntary and involuntary context switches of worker and its waited-for children.
         tail: Last lines of stdout and stderr, at most 4 KiB.
     """
 
@@ -205,6 +223,8 @@ class Ended(Message):
     reason: str
     cpu_s: float | None = None
     peak_rss_bytes: int | None = None
+    contention: float | None = None
+    switches: tuple[int, int] | None = None
     tail: str = ""
 
 
@@ -249,7 +269,7 @@ def decode(body: bytes) -> Message:
         raise WireError(f"{kind.__name__} with unknown fields: {sorted(data)}")
     try:
         if "slot" in data:
-            data["slot"] = Slot(data["slot"]["index"], tuple(data["slot"]["cores"]), data["slot"]["threads"])
+            data["slot"] = Slot.from_json(data["slot"])
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
     except (TypeError, KeyError) as error:
         raise WireError(f"{kind.__name__}: {error}") from None
