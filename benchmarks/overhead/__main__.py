@@ -4,6 +4,9 @@ Every attempt is a fresh process. ``matmul`` does one matrix product with torch 
 ``adamw`` takes one real training step. All contenders take turns in every round, so that a busy machine
 is busy for all of them. A figure is wall / attempts in ms, the median over rounds, the best in brackets.
 
+Ray and Syne Tune are measured where they are installed (``pip install "ray[tune]" syne-tune``), and named
+where they are not.
+
 A flopwise attempt includes what the others leave out: its own folder, session, pinning, environment and
 output files, the summary synced to disk, the result over the wire, stamps, and the end of its whole
 process tree confirmed.
@@ -20,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,16 @@ from flopwise.wire import Ended, Hello, Job, Reported
 
 HERE = Path(__file__).parent
 OURS = "flopwise"
-ATTEMPTS = {OURS: 60, "raw fork": 60, "fresh interpreter": 4, "spawn pool": 4}
+ATTEMPTS = {
+    OURS: 60,
+    "raw fork": 60,
+    "fresh interpreter": 4,
+    "spawn pool": 4,
+    "Ray task": 4,
+    "Ray Tune": 4,
+    "Syne Tune": 4,
+}
+NEEDS = {"Ray task": "ray", "Ray Tune": "ray", "Syne Tune": "syne_tune"}
 TARGET_MS = {"matmul": 12.0, "adamw": 30.0}
 
 
@@ -119,6 +132,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     slots = [count for count in (1, 2) if count <= len(usable_cores())]
     cases = [(work, count) for work in TARGET_MS for count in slots]
+    for name in sorted(set(ATTEMPTS) - set(_present())):
+        print(f"{name} is not installed and not measured")
     figures = {case: _measure(*case, rounds) for case in cases}
     _print_table(cases, figures)
     for work, target in TARGET_MS.items():
@@ -137,13 +152,18 @@ def _measure(work: str, slots: int, rounds: int) -> dict[str, list[float]]:
     return found
 
 
+def _present() -> list[str]:
+    """Contenders whose packages are installed."""
+    return [name for name in ATTEMPTS if name not in NEEDS or find_spec(NEEDS[name]) is not None]
+
+
 @contextmanager
 def _contenders(work: str, slots: int) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         contenders: dict[str, Any] = {OURS: Flopwise(work, slots, root)}
         stack.callback(contenders[OURS].close)
-        for name in ATTEMPTS:
+        for name in _present():
             if name != OURS:
                 contenders[name] = Peer(name, work, slots)
                 stack.callback(contenders[name].close)
@@ -152,10 +172,10 @@ def _contenders(work: str, slots: int) -> Iterator[dict[str, Any]]:
 
 def _print_table(cases: list[tuple[str, int]], figures: dict[tuple[str, int], dict[str, list[float]]]) -> None:
     print(f"{'ms per attempt':20}" + "".join(f"{f'{work}, {slots} slots':>22}" for work, slots in cases))
-    for name in ATTEMPTS:
+    for name in _present():
         found = [figures[case][name] for case in cases]
         print(f"{name:20}" + "".join(f"{f'{statistics.median(f):.1f} ({min(f):.1f})':>22}" for f in found))
-    for name in ATTEMPTS:
+    for name in _present():
         ratios = [statistics.median(figures[case][name]) / statistics.median(figures[case][OURS]) for case in cases]
         print(f"{f'{name} / {OURS}':20}" + "".join(f"{ratio:22.2f}" for ratio in ratios))
 
