@@ -6,7 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flopwise.api import Done as Done
     from flopwise.api import Study as Study
+    from flopwise.api import load_run as load_run
     from flopwise.space import Categorical as Categorical
     from flopwise.space import Float as Float
     from flopwise.space import Int as Int
@@ -15,12 +17,14 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "Study": "flopwise.api",
+    "Done": "flopwise.api",
+    "load_run": "flopwise.api",
     "Float": "flopwise.space",
     "Int": "flopwise.space",
     "Categorical": "flopwise.space",
 }
 
-__all__ = ["Categorical", "Float", "Int", "Study", "__version__"]
+__all__ = ["Categorical", "Done", "Float", "Int", "Study", "load_run", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

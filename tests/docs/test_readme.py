@@ -27,13 +27,19 @@ def test_the_study_passes_the_check() -> None:
     assert parse_study(block("yaml", "name:"), "README.md").name == "width-or-depth"
 
 
-def test_the_python_runs_as_a_script(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(block("python", "flopwise.Study"))
+@pytest.mark.parametrize("name", ["function.py", "loop.py"])
+def test_the_python_runs_as_a_script(name: str, tmp_path: Path) -> None:
+    (text,) = re.findall(rf"<!-- file: {name} -->\n```python\n(.*?)```", README, flags=re.DOTALL)
+    (tmp_path / name).write_text(text)
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, name], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("GO {")
+
+
+def test_all_its_python_is_run() -> None:
+    assert README.count("```python") == 2
 
 
 @pytest.mark.parametrize("line", [line for line in block("sh", "flopwise check").splitlines() if line])

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from flopwise.clock import Clock, RealClock
+from flopwise.engine.signals import Signals
+from flopwise.executors.executor import Executor
 from flopwise.report.view import View
+
+ASKED = "asked"
+"""Stands where a function's identity would, in runs whose trials are asked for and told by a loop of the user's own."""
 
 
 def _always(_: str) -> bool:
@@ -29,6 +34,8 @@ class Request:
         objective: Encoded Python function of a ``function`` study.
         objective_id: What identifies that function (its name, or a hash of its source).
         clock: Real, or simulated in tests.
+        executor: Runs the attempts, in place of one made for the study: a loop of the user's own.
+        signals: Where that loop asks the study to stop; None to listen to the process's signals only.
     """
 
     runs: Path
@@ -40,6 +47,8 @@ class Request:
     objective: str | None = None
     objective_id: str = ""
     clock: Clock = field(default_factory=RealClock)
+    executor: Executor | None = None
+    signals: Signals | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Signals:
     """Context manager that owns the signals while a study runs.
 
-    Outside the main thread Python cannot set handlers; then ``count`` stays 0.
+    Outside the main thread Python cannot set handlers; then only :meth:`ask` counts.
 
     Attributes:
         count: How often the user asked to stop.
@@ -35,8 +35,9 @@ class Signals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        os.close(self.wake)
-        os.close(self._write)
+        for fd in (self.wake, self._write):
+            os.close(fd)
+        self._write = -1
 
     def drain(self) -> None:
         """Empty the wake pipe."""
@@ -46,10 +47,18 @@ class Signals:
         except BlockingIOError:
             return
 
-    def _caught(self, number: int, _: FrameType | None) -> None:
+    def ask(self, reason: str) -> None:
+        """Ask the study to stop, as a signal does; may be called from any thread, and after its end.
+
+        Args:
+            reason: Stands where a signal's name would.
+        """
         self.count += 1
-        self.last = signal.Signals(number).name
+        self.last = reason
         try:
             os.write(self._write, b"!")
-        except BlockingIOError:
+        except OSError:  # full, which wakes as well, or closed
             return
+
+    def _caught(self, number: int, _: FrameType | None) -> None:
+        self.ask(signal.Signals(number).name)

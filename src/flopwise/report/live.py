@@ -6,6 +6,7 @@ import atexit
 import math
 import signal
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from flopwise.budget.ledger import Ledger
 from flopwise.clock import Clock
-from flopwise.events import AttemptEnded, Event, PauseAccepted, PolicyRaised, SessionLost
+from flopwise.events import AttemptEnded, Event, PauseAccepted, PolicyRaised, SessionLost, SlotQuarantined
 from flopwise.journal.replay import AttemptState, RunState, TrialState
 from flopwise.objective import Objective
 from flopwise.report.failure import failure_lines, is_failure
@@ -48,6 +49,22 @@ REDRAW_S = 0.5
 """Shortest time between two drawings."""
 
 
+class Canvas(Protocol):
+    """What a drawing is shown on, one in place of the other; ``rich.live.Live`` is one."""
+
+    def start(self) -> None:
+        """Begin to show."""
+        ...
+
+    def update(self, renderable: RenderableType, *, refresh: bool = False) -> None:
+        """Show this instead."""
+        ...
+
+    def stop(self) -> None:
+        """Show nothing any more."""
+        ...
+
+
 class LiveView:
     """A table that lives while the study runs and is gone when it ends.
 
@@ -59,7 +76,8 @@ class LiveView:
         keys: Where keys come from; None for nowhere.
         meter: How busy the slots are; None where nobody measures.
         leave: What a ``q`` does. Without one it is a Ctrl-C.
-        hint: What a ``q`` does, in a few words.
+        hint: What a ``q`` does, in a few words; shown where there are keys, or a canvas.
+        canvas: Where to draw; None for the terminal.
     """
 
     def __init__(
@@ -71,6 +89,7 @@ class LiveView:
         meter: SlotMeter | None = None,
         leave: Callable[[], object] | None = None,
         hint: str = "q stops when what runs now is done; the run can be resumed",
+        canvas: Canvas | None = None,
     ) -> None:
         self._outlet = Outlet(console)
         self._console = console
@@ -78,11 +97,12 @@ class LiveView:
         self._keys = keys
         self._meter = meter
         self._leave = leave or _interrupt
-        self._hint = hint if keys else ""
+        self._hint = hint if keys or canvas else ""
         self._left_at = -math.inf
         self._ticked = False
         self._standing = Standing()
-        self._live: Live | None = None
+        self._canvas = canvas
+        self._live: Canvas | None = None
         self._progress = ""
         self._drawn_at = -math.inf
         self._first_seen: dict[str, float] = {}
@@ -95,7 +115,7 @@ class LiveView:
         atexit.register(self.close)
 
     def _start(self) -> None:
-        live = Live(console=self._console, auto_refresh=False, transient=True)
+        live = self._canvas or Live(console=self._console, auto_refresh=False, transient=True)
         live.start()
         self._live = live
         if self._keys is not None:
@@ -129,6 +149,8 @@ class LiveView:
                 self._print(
                     Text(head, style="red"), *(Text(line, "dim", no_wrap=True, overflow="ellipsis") for line in rest)
                 )
+        elif isinstance(event, SlotQuarantined):
+            self._print(Text(plain(f"slot {event.slot} is quarantined: {event.cause}"), style="yellow"))
         elif isinstance(event, PolicyRaised):
             self._print(Text(plain(f"{event.policy}: {event.action}: {event.cause}"), style="yellow"))
         elif isinstance(event, PauseAccepted):

@@ -1,4 +1,4 @@
-"""Where the user looks while a study runs: a live table, plain lines, or nothing.
+"""Where the user looks while a study runs: a live table in a terminal or a notebook, plain lines, or nothing.
 
 The engine calls a view from one thread and never waits for it; a view never ends a study.
 """
@@ -16,10 +16,14 @@ from flopwise.clock import Clock, RealClock
 from flopwise.events import Event
 from flopwise.journal.replay import RunState
 from flopwise.paths import RunFolder
+from flopwise.registry import resolve
 from flopwise.report.keys import terminal_keys
 from flopwise.report.live import LiveView
+from flopwise.report.notebook import DISPLAY, Cell
 from flopwise.report.plain import PlainView
 from flopwise.report.slots import SlotMeter
+
+INTERRUPT = "interrupt the kernel to stop when what runs now is done; run the cell again to go on"
 
 
 class View(Protocol):
@@ -72,18 +76,29 @@ class SilentView:
         """Nothing to leave."""
 
 
-def choose_view(console: Console, quiet: bool = False, clock: Clock | None = None, runs: Path | None = None) -> View:
-    """The view that fits: silent when asked for, live on a terminal, else plain lines.
+def choose_view(
+    console: Console,
+    quiet: bool = False,
+    clock: Clock | None = None,
+    runs: Path | None = None,
+    *,
+    live: bool = True,
+) -> View:
+    """The view that fits: silent when asked for, live on a terminal or in a notebook's cell, else plain lines.
 
     Args:
         console: Where to write.
         quiet: Show nothing.
         clock: Limits how often a live view draws; None for the machine's.
         runs: Folder that holds the runs: where a live view finds what the slots are doing.
+        live: False where somebody else prints to the same terminal.
     """
     if quiet:
         return SilentView()
-    if console.is_terminal and not console.is_dumb_terminal:
+    if console.is_jupyter:
+        cell = Cell(resolve(DISPLAY))
+        return LiveView(cell.console, clock or RealClock(), meter=_meter(runs), canvas=cell, hint=INTERRUPT)
+    if live and console.is_terminal and not console.is_dumb_terminal:
         return LiveView(console, clock or RealClock(), keys=terminal_keys(cursor_keeper(console)), meter=_meter(runs))
     return PlainView(console, clock or RealClock())
 

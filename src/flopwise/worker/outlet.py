@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import os
 import select
+from typing import Protocol
 
 from flopwise.wire import Message, encode
+
+
+class Sink(Protocol):
+    """Where an attempt's messages go."""
+
+    def has_room(self) -> bool:
+        """Whether a short message can be taken without waiting."""
+        ...
+
+    def send(self, message: Message) -> None:
+        """Take a message, waiting for room if need be."""
+        ...
 
 
 class Outlet:
