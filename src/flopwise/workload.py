@@ -26,6 +26,8 @@ class WorkloadSpec(Protocol):
             metrics as a mapping.
         prepare: ``module:function`` called once per study as ``prepare(config, context)``; returns the
             data pin (JSON mapping). None when there is no data.
+        prepared: Keys of the config that ``prepare`` goes by. What they say is the same in every evaluation
+            of a study, so they cannot vary in its space. Empty when there is no data.
         preload: Modules the keeper imports before it forks.
         warm: ``module:function`` the keeper calls once before it forks, or None.
         metrics: Names of the final metrics; empty when unknown beforehand.
@@ -36,6 +38,7 @@ class WorkloadSpec(Protocol):
     config_model: Any
     entry: str
     prepare: str | None
+    prepared: tuple[str, ...]
     preload: tuple[str, ...]
     warm: str | None
     metrics: tuple[str, ...]
@@ -46,6 +49,13 @@ class WorkloadSpec(Protocol):
 
         ``config`` is nested and has passed ``config_model``; keys in problems are dotted and start
         with a key of the config (``model.n_head``) or with ``evaluation.stop``.
+        """
+        ...
+
+    def uses_accelerator(self, config: Mapping[str, Any]) -> bool:
+        """Whether an evaluation may use an accelerator; True when it cannot be told beforehand.
+
+        ``config`` is the baseline's, nested, every default filled in.
         """
         ...
 

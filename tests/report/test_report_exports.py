@@ -97,6 +97,7 @@ def test_optuna_opens_a_running_run(story: Any, run_folder: Any) -> None:
     study = loaded(folder.optuna)
     assert [trial.state for trial in study.trials[5:]] == [TrialState.RUNNING, TrialState.WAITING]
     assert study.trials[5].intermediate_values == {3: 0.5}
+    assert study.trials[5].datetime_start == study.trials[4].datetime_complete, "its slot became free then"
     assert study.best_trial.number == 4
 
 

@@ -1,4 +1,4 @@
-"""Quasi-random search leaves no gaps, starts from the baseline, and makes no noise."""
+"""Quasi-random search leaves no gaps, pays for the baseline once unless asked to, and makes no noise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ def qmc(seed: int = 0, centre: dict[str, Any] = BASELINE, baseline_first: bool =
     return QuasiRandom(SPACE, seed, QuasiRandom.Options(baseline_first=baseline_first), centre, None)
 
 
-def test_the_baseline_comes_first_and_the_sequence_after_it() -> None:
+def test_the_baseline_is_left_to_trial_0_by_default() -> None:
+    assert QuasiRandom.Options().baseline_first is False
+    configs = [p.config for p in qmc(baseline_first=False).ask(range(1, 65))]
+    assert BASELINE not in configs
+
+
+def test_the_baseline_comes_first_and_the_sequence_after_it_where_that_is_asked_for() -> None:
     first, *rest = qmc().ask(range(1, 20))
     assert first.config == BASELINE
     assert [p.point for p in rest] == [p.point for p in qmc(baseline_first=False).ask(range(1, 19))]

@@ -44,6 +44,7 @@ class ToySpec:
 
     name = "toy"
     config_model: Any = ToyConfig
+    prepared: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("val_loss", "accuracy")
     needs_stop = True
 
@@ -62,6 +63,7 @@ class AnySpec:
 
     name = "anything"
     config_model = None
+    prepared: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     needs_stop = False
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import platform
 import secrets
+import shutil
+from dataclasses import replace
+from functools import cache
 from importlib import metadata
 from typing import Any
 
+from flopwise.engine.again import again, again_resumed
+from flopwise.engine.ground import as_cut, chosen
+from flopwise.engine.lease import make_executor
 from flopwise.engine.place import Place, is_over, is_planned, place
 from flopwise.engine.pricing import price
 from flopwise.engine.record import Record
-from flopwise.engine.request import Finish, Request
-from flopwise.engine.session import Session, make_executor
-from flopwise.errors import InputError, RunError
+from flopwise.engine.request import ASKED, Finish, Request
+from flopwise.engine.session import Session, facts_of
+from flopwise.errors import InputError, MachineBusy, RunError
 from flopwise.events import FORMAT, RunCreated, StudyRevised
-from flopwise.executors.topology import machine
-from flopwise.journal.log import Journal
+from flopwise.journal.log import Journal, read_events
 from flopwise.journal.replay import RunState
 from flopwise.paths import RunFolder
 from flopwise.registry import did_you_mean
@@ -64,12 +69,19 @@ def resume(folder: RunFolder, request: Request) -> Finish:
             )
         _check_tier(state.study, request.tier)
         _check_objective(state, request)
-        return Session(folder, record, request, spend=True).run()
+        named = replace(request, command=again_resumed(state, request))
+        return Session(folder, record, named, spend=True).run()
 
 
 def versions() -> dict[str, str]:
     """Package and interpreter versions that results may depend on."""
-    found = {"python": platform.python_version()}
+    return {"python": platform.python_version(), **_installed()}
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Looked up once: it takes milliseconds, and does not change under a running process."""
+    found = {}
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
@@ -86,6 +98,12 @@ def _check_tier(study: dict[str, Any], tier: str | None) -> None:
 
 def _check_objective(state: RunState, request: Request) -> None:
     known = state.created.versions.get("objective", "") if state.created else ""
+    if known == ASKED:
+        raise RunError(
+            "this run's trials are evaluated by a loop in a script or a notebook",
+            expected="that loop",
+            fix="run your script again: Study(...).asking() goes on where it stopped",
+        )
     if state.study["workload"] == "function" and request.objective is None and not known.startswith("import:"):
         raise RunError(
             "this run's objective is a Python function that lives in a script or a notebook",
@@ -95,39 +113,49 @@ def _check_objective(state: RunState, request: Request) -> None:
 
 
 def _check_function(study: Study, request: Request) -> None:
-    if study.canonical["workload"] == "function" and request.objective is None:
+    if study.canonical["workload"] == "function" and request.objective is None and request.executor is None:
         raise InputError(
             "the workload `function` needs a Python function, and a study file holds none",
             where=study.source,
-            fix="run it from Python: flopwise.Study(objective=f, …).run()",
+            fix="run it from Python: flopwise.Study(objective=f, …).run(), or .asking() for a loop of your own",
         )
 
 
 def _open(study: Study, request: Request, *, spend: bool) -> Finish:
     _check_function(study, request)
-    make_executor(study.canonical)
+    executor = request.executor or make_executor(as_cut(study.canonical, None))
     known = versions()
-    key = calibration_key(study.canonical, known, machine())
+    key = calibration_key(study.canonical, known, facts_of(executor))
     where = place(study, request, key)
     if request.objective_id:
         known["objective"] = request.objective_id
-    if not where.exists:
-        _create(study, request, where.folder, key, known)
+    if where.exists:
+        return _session(study, request, where, spend=spend)
+    _create(study, request, where.folder, key, known)
+    try:
+        return _session(study, request, where, spend=spend)
+    except (InputError, MachineBusy):
+        _discard(where.folder, request)
+        raise
+
+
+def _session(study: Study, request: Request, where: Place, *, spend: bool) -> Finish:
     with Journal.open(where.folder) as journal:
         record = Record(journal, request.view)
         if where.revised:
             record.add(StudyRevised(study.canonical, study.hash))
             record.commit()
+            _keep(study, where.folder)
         if not spend and _calibrated(record.state):
             return _planned(where, record, request)
-        return Session(where.folder, record, request, spend=spend).run()
+        named = replace(request, command=again(study, request, where.folder))
+        return Session(where.folder, record, named, spend=spend).run()
 
 
 def _create(study: Study, request: Request, folder: RunFolder, key: str, known: dict[str, str]) -> None:
     folder.root.mkdir(mode=0o700, parents=True)
     folder.attempts.mkdir(mode=0o700)
-    folder.study.write_text(study.text)
-    folder.study.chmod(0o600)
+    _keep(study, folder)
     with Journal.create(folder) as journal:
         created = RunCreated(
             format=FORMAT,
@@ -144,6 +172,19 @@ def _create(study: Study, request: Request, folder: RunFolder, key: str, known: 
         journal.commit()
 
 
+def _keep(study: Study, folder: RunFolder) -> None:
+    """The study as a file that runs the same again."""
+    folder.study.write_text(study.text)
+    folder.study.chmod(0o600)
+
+
+def _discard(folder: RunFolder, request: Request) -> None:
+    """Bad input leaves no run behind, unless something was evaluated before it showed."""
+    if not RunState(read_events(folder.journal)[0]).trials:
+        shutil.rmtree(folder.root)
+        request.view.message(f"nothing was run; {folder.root} is removed")
+
+
 def _calibrated(state: RunState) -> bool:
     return is_planned(state) and 0 in state.trials and state.trials[0].finished
 
@@ -151,7 +192,7 @@ def _calibrated(state: RunState) -> bool:
 def _planned(where: Place, record: Record, request: Request) -> Finish:
     """Price again from the calibration in the journal; nothing is measured twice."""
     state = record.state
-    priced = price(state, record.ledger, len(make_executor(state.study).slots))
-    request.view.message(plan_text(priced, state.study))
-    summary = summarise(record.events)
+    priced = price(state, record.ledger, len(make_executor(as_cut(state.study, chosen(state))).slots))
+    summary = summarise(record.stream())
+    request.view.message(plan_text(priced, state.study, summary["packing"]))
     return Finish("planned", "", where.folder.root, {**summary, "plan": priced.to_json()})

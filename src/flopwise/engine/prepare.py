@@ -1,4 +1,7 @@
-"""Data before training: run the workload's ``prepare`` once a session, and insist that it gives the same."""
+"""Data before training: run the workload's ``prepare`` once a session, and insist that it gives the same.
+
+Data that cannot be used is the user's to mend, as a mistake in the study file is: one error, exit code 2.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import Any
 from flopwise.engine.attempts import STOP_GRACE_S
 from flopwise.engine.desk import Desk
 from flopwise.engine.outcomes import classify
-from flopwise.errors import ExecutorError, RunError, WorkloadError
+from flopwise.errors import ExecutorError, InputError, RunError, WorkloadError
 from flopwise.events import DataPrepared
+from flopwise.registry import load
 from flopwise.study import full_config
 from flopwise.trial import Outcome
 from flopwise.wire import Ended, Job, KeeperLost, Progress, Reported
@@ -25,7 +29,8 @@ def prepare_data(desk: Desk) -> bool:
         False when a signal interrupted it.
 
     Raises:
-        WorkloadError: If the data cannot be prepared.
+        InputError: If the workload refuses the data; says which, and the study file's key.
+        WorkloadError: If preparing it fails in any other way.
         RunError: If the data is not what the run was started with.
         ExecutorError: If the keeper died.
     """
@@ -35,10 +40,31 @@ def prepare_data(desk: Desk) -> bool:
     if desk.signals.count:
         return False
     if reported is None or reported.outcome != Outcome.OK:
-        cause = classify(reported, ended, None).cause
-        raise WorkloadError(f"the data could not be prepared: {cause}", where=job.folder, got=ended.tail or None)
+        raise _failure(desk, job, reported, ended)
     _accept(desk, dict(reported.info["pin"]), ended.ended_at - ended.started_at)
     return True
+
+
+def _failure(desk: Desk, job: Job, reported: Reported | None, ended: Ended) -> InputError | WorkloadError:
+    """What to say of a preparation without a pin: the workload's own words where it has any."""
+    parts = dict(reported.info.get("refused", {})) if reported else {}
+    if parts:
+        parts["where"] = _place(desk, parts.get("where", ""))
+        return InputError(parts.pop("problem"), **parts)
+    cause = classify(reported, ended, job).cause
+    tail = None if reported else ended.tail or None
+    return WorkloadError(f"the data could not be prepared: {cause}", where=f"{job.folder}/stderr", got=tail)
+
+
+def _place(desk: Desk, where: str) -> str:
+    """What a refusal is about, with the study file and its key: a file of the data's, or the key alone."""
+    created, spec = desk.record.state.created, load("workloads", desk.study["workload"])
+    source = f"{created.source}: " if created and created.source != "python" else ""
+    key = where.removeprefix("base.")
+    if key.partition(".")[0] in spec.prepared:
+        return f"{source}base.{key}"
+    keys = ", ".join(f"base.{name}" for name in spec.prepared) or "base"
+    return f"{where} ({source}{keys})" if where else f"{source}{keys}"
 
 
 def _job(desk: Desk) -> Job:

@@ -12,6 +12,7 @@ from flopwise.journal.replay import RunState
 from flopwise.report.document import standing_word
 from flopwise.report.grid import Grid, right
 from flopwise.report.headline import Summary
+from flopwise.report.rows import settings
 from flopwise.report.summary import summarise
 from flopwise.report.text import BLANK, clip, knob, number, percent
 from flopwise.units import format_money, format_seconds
@@ -80,7 +81,7 @@ def compare(sides: Sequence[Side]) -> Comparison:
     names = [right(side.name) for side in sides]
     figures = [(title, *(figure(side) for side in sides)) for title, figure in FIGURES.items()]
     shown = [row for row in figures if any(cell != BLANK for cell in row[1:])]
-    keys = sorted({key for side in sides for key in (side.chosen or {}).get("config", {})})
+    keys = sorted({key for side in sides for key in _settings(side)})
     knobs = [(key, *(_knob(side, key) for side in sides)) for key in keys]
     marks = ["best" if len(set(row[1:])) > 1 else "" for row in knobs]
     return Comparison(Grid.of(["", *names], shown), Grid.of(["knob", *names], knobs, marks), tuple(_notes(sides)))
@@ -104,9 +105,14 @@ def _check(sides: Sequence[Side]) -> None:
         )
 
 
+def _settings(side: Side) -> dict[str, Any]:
+    """What the chosen trial sets; nothing while there is none."""
+    return settings(side.chosen) if side.chosen else {}
+
+
 def _knob(side: Side, key: str) -> str:
-    config = (side.chosen or {}).get("config", {})
-    return knob(config[key]) if key in config else BLANK
+    found = _settings(side)
+    return knob(found[key]) if key in found else BLANK
 
 
 def _numbers(side: Side, key: str) -> float | None:

@@ -10,6 +10,7 @@ from flopwise.budget.plan import Plan
 from flopwise.budget.pricing import TierPlan
 from flopwise.report.grid import Column, Grid, gives, right
 from flopwise.report.headline import Summary, planned_evaluations, planned_tier
+from flopwise.report.slot_use import CONTENDED
 from flopwise.report.text import BLANK, clip, knob, number, short_keys
 from flopwise.units import format_count, format_money, format_seconds
 
@@ -18,6 +19,9 @@ OTHER_COLUMNS = 43
 
 TITLE = 16
 """Characters of a metric's name over a column."""
+
+DERIVED = "(derived)"
+"""Behind a key that the study computes from the others."""
 
 FAILED = frozenset({"nan", "oom", "error", "timeout", "killed"})
 
@@ -47,8 +51,18 @@ def knobs(summary: Summary) -> Grid | None:
     baseline, winner = summary["baseline"], summary["winner"]
     if winner is None or baseline is None:
         return None
-    rows = [(key, knob(baseline["config"].get(key)), knob(value)) for key, value in winner["config"].items()]
+    before, after = settings(baseline), settings(winner)
+    rows = [(title, knob(before.get(title)), knob(value)) for title, value in after.items()]
     return Grid.of(["knob", right("baseline"), right("winner")], rows)
+
+
+def settings(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """Every key that a trial sets, with its value: those of the space, then the computed ones, marked as such.
+
+    Args:
+        trial: A row of the summary's trials, its baseline or its winner.
+    """
+    return {**trial["config"], **{f"{key} {DERIVED}": value for key, value in trial["derived"].items()}}
 
 
 def losses(summary: Summary) -> Grid | None:
@@ -137,14 +151,14 @@ def trials(summary: Summary, most: int, room: int, *, best_first: bool = False) 
         summary: Of the run.
         most: At most this many rows: the last ones, or the best.
         room: Characters a config may take before it is put into one column.
-        best_first: Sort by value; trials without one come last.
+        best_first: Sort by value; trials without one come last. Computed keys are shown as well.
     """
     shown = [trial for trial in summary["trials"] if trial["phase"] in ("calibrate", "search")]
     if best_first:
         shown = sorted(shown, key=lambda trial: _rank(trial, summary))[:most]
     best = summary["best_so_far"][-1]["trial"] if summary["best_so_far"] else None
     shown = shown if best_first else shown[-most:]
-    configs, cells = config_columns([trial["config"] for trial in shown], room)
+    configs, cells = config_columns([settings(trial) if best_first else trial["config"] for trial in shown], room)
     rows = [_trial_row(trial, cell, best) for trial, cell in zip(shown, cells, strict=True)]
     metric = right(clip(summary["objective"]["metric"], TITLE))
     columns: list[str | Column] = [right("trial"), *configs, metric, "status", right("time")]
@@ -153,8 +167,8 @@ def trials(summary: Summary, most: int, room: int, *, best_first: bool = False) 
 
 def _trial_row(trial: Mapping[str, Any], config: tuple[str, ...], best: int | None) -> tuple[str, ...]:
     number_, outcome = trial["number"], trial["outcome"]
-    status = label(number_, outcome, best)
-    return (str(number_), *config, number(trial["value"]), status, format_seconds(trial["seconds"]))
+    status, contended = label(number_, outcome, best), f"{CONTENDED} " if trial["contended"] else ""
+    return (str(number_), *config, number(trial["value"]), status, contended + format_seconds(trial["seconds"]))
 
 
 def config_columns(configs: Sequence[Mapping[str, Any]], room: int) -> tuple[list[Column], list[tuple[str, ...]]]:

@@ -24,14 +24,15 @@ FIRST_BLOCK = 64
 
 
 class QuasiRandom:
-    """Evenly spread configs, the baseline's first.
+    """Evenly spread configs.
 
     Example:
         >>> from flopwise.space import Float, Space
         >>> space = Space({"lr": Float(1e-4, 1e-1, "log")})
         >>> search = QuasiRandom(space, 0, QuasiRandom.Options(), {"lr": 1e-3}, None)
-        >>> dict(search.ask([1])[0].config)
-        {'lr': 0.001}
+        >>> halves = [space.encode(p.config)[0] < 0.5 for p in search.ask([1, 2])]
+        >>> sorted(halves)
+        [False, True]
     """
 
     class Options(BaseModel):
@@ -39,12 +40,12 @@ class QuasiRandom:
 
         Args:
             baseline_first: Whether trial 1 is the baseline's config and the sequence begins with trial 2.
-                A baseline outside the space is left out.
+                A baseline outside the space is left out. Trial 0 is that config already, on the same seeds.
         """
 
         model_config = ConfigDict(extra="forbid", frozen=True)
 
-        baseline_first: bool = True
+        baseline_first: bool = False
 
     generational: ClassVar[bool] = False
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from flopwise.registry import resolve
 from flopwise.stats.compare import t_quantile
 from flopwise.stats.threshold import threshold
@@ -23,8 +21,8 @@ MOST_SEEDS = 20
 SEEDS_WHEN_UNKNOWN = 5
 """Seeds when calibration had one seed and the noise is unknown."""
 
-GRID = (np.arange(400) + 0.5) / 400
-"""Midpoints of equally likely slices of the sample variance's distribution."""
+SLICES = 400
+"""Equally likely ones of the sample variance's distribution; the integral is a sum over their midpoints."""
 
 
 def seeds_needed(noise_sd: float | None, baseline_value: float, min_improvement: float) -> int:
@@ -70,6 +68,6 @@ def go_probability(improvement: float, least: float, noise_sd: float, n: int) ->
         return float(improvement > 0 and improvement >= least)
     chdtri, ndtr = resolve("scipy.special:chdtri"), resolve("scipy.special:ndtr")
     standard_error = math.sqrt(2.0 / n) * noise_sd
-    sampled_error = standard_error * np.sqrt(chdtri(n - 1, 1.0 - GRID) / (n - 1))
-    needed = np.maximum(least, t_quantile(n - 1) * sampled_error)
-    return float(np.mean(ndtr((improvement - needed) / standard_error)))
+    sampled_error = standard_error * (chdtri(n - 1, [1.0 - (i + 0.5) / SLICES for i in range(SLICES)]) / (n - 1)) ** 0.5
+    needed = (t_quantile(n - 1) * sampled_error).clip(min=least)
+    return float(ndtr((improvement - needed) / standard_error).mean())

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from flopwise import registry
 from flopwise.study.fields import PARAMETER_KEY
 from flopwise.study.names import leaves
-from flopwise.study.schema import SearchSection, StudyFile
+from flopwise.study.schema import ExecutionSection, SearchSection, StudyFile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STANDARD = {
@@ -37,6 +37,7 @@ def json_schema() -> dict[str, Any]:
     properties["workload"]["enum"] = registry.names("workloads")
     properties["space"]["propertyNames"] = {"pattern": f"^{PARAMETER_KEY.pattern}$"}
     definitions["ExecutionSection"]["properties"]["executor"]["enum"] = registry.names("executors")
+    definitions["ExecutionSection"]["allOf"] = _executors(definitions)
     definitions["SearchSection"] = _search(definitions["SearchSection"], definitions)
     properties["policies"] = _policies(properties["policies"], definitions)
     for name, declared in StudyFile.model_fields.items():
@@ -62,6 +63,17 @@ def _search(section: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
     return {**section, "allOf": methods}
 
 
+def _executors(definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    """``execution.options``: what each executor takes; most take none."""
+    default, found = ExecutionSection.model_fields["executor"].default, []
+    for name in registry.names("executors"):
+        given = {"properties": {"executor": {"const": name}}, **({} if name == default else {"required": ["executor"]})}
+        options = _member_options("executors", name, definitions)
+        allowed = options if options is not None else {"maxProperties": 0}
+        found.append({"if": given, "then": {"properties": {"options": allowed}}})
+    return found
+
+
 def _policies(section: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     properties = {}
     for name in registry.names("policies"):
@@ -82,7 +94,9 @@ def _workload(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
         found["base"] = _or_null(_model_schema(spec.config_model, f"{name}.", definitions))
         keys = _keys(spec.config_model)
         if keys:
-            found |= {section: {"propertyNames": {"enum": keys}} for section in ("space", "derived")}
+            varying = [key for key in keys if key.partition(".")[0] not in spec.prepared]
+            found["space"] = {"propertyNames": {"enum": varying}}
+            found["derived"] = {"propertyNames": {"enum": keys}}
     if spec.metrics:
         found["objective"] = {"properties": {"metric": {"enum": list(spec.metrics)}}}
     required = {"required": ["evaluation"]} if spec.needs_stop else {}
@@ -105,10 +119,12 @@ def _has_mapping(nested: Mapping[str, Any]) -> bool:
 
 
 def _member_options(family: str, name: str, definitions: dict[str, Any]) -> dict[str, Any] | None:
-    """The schema of a member's options; None when it does not load here."""
+    """The schema of a member's options; None when it has none, or does not load here."""
     try:
         member = registry.load(family, name)
     except (ImportError, AttributeError):
+        return None
+    if not hasattr(member, "Options"):
         return None
     return _model_schema(member.Options, f"{family}.{name}.", definitions)
 

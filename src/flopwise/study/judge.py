@@ -46,7 +46,7 @@ class Judge:
     def judge(self, key: str, parameter: Parameter) -> tuple[Parameter, list[Problem], list[Problem]]:
         """The parameter as the workload takes it, problems, and warnings."""
         place = f"space.{key}"
-        lost = self.address(key)
+        lost = self.address(key) or fixed_problems(place, key, self._spec)
         if lost:
             return parameter, lost, []
         needed = self._conditions.needs(key)
@@ -128,6 +128,23 @@ def spoken(spec: WorkloadSpec, full: Mapping[str, Any], stop: Fidelity) -> list[
         found.append(replace(problem, key=problem.key if outside else f"base.{problem.key}"))
     missing = spec.needs_stop and stop.unit is None
     return [problem for problem in found if not (missing and problem.key.startswith("evaluation.stop"))]
+
+
+def fixed_problems(place: str, key: str, spec: WorkloadSpec, because: str = "") -> list[Problem]:
+    """The problem with a key that would vary although the workload's ``prepare`` goes by it; empty for others.
+
+    Args:
+        place: Where the key stands in the study file.
+        key: Dotted, of the workload's config.
+        spec: The workload.
+        because: Why it varies, where that does not go without saying.
+    """
+    section = key.partition(".")[0]
+    if section not in spec.prepared:
+        return []
+    reason = f"`{section}` is prepared once and the same in every trial, so this cannot vary{because}"
+    fix = "give it one value in `base`; to compare values, run a study for each and `flopwise compare` them"
+    return [Problem(place, f"{reason}; {fix}")]
 
 
 def others_key(problem: Problem, key: str) -> str:

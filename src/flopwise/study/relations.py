@@ -95,6 +95,20 @@ def circle_problems(relations: Relations) -> list[Problem]:
     return found
 
 
+def sources_of(key: str, derived: Mapping[str, Expression]) -> set[str]:
+    """The keys that a derived value is computed from, in the end: none of them is derived itself."""
+    found: set[str] = set()
+    waiting, seen = [key], set[str]()
+    while waiting:
+        here = waiting.pop()
+        if here not in derived:
+            found.add(here)
+        elif here not in seen:
+            seen.add(here)
+            waiting += derived[here].names
+    return found
+
+
 def condition_problems(
     relations: Relations, space: Mapping[str, Parameter], full: Mapping[str, Any], unread: Sequence[str] = ()
 ) -> list[Problem]:

@@ -18,7 +18,7 @@ from flopwise.wire import Job, Reported, WireError
 from flopwise.worker import limits, summary, warm
 from flopwise.worker.context import AttemptContext
 from flopwise.worker.objective import decode
-from flopwise.worker.outcome import failure, judge, judge_pin
+from flopwise.worker.outcome import failure, judge, judge_pin, refusal
 from flopwise.worker.outlet import Outlet
 
 
@@ -40,7 +40,7 @@ def main(job: Job, fd: int, objective: str | None, asked: Callable[[], bool] | N
     limits.apply(job.slot.threads)
     outlet = Outlet(fd)
     context = AttemptContext(job, outlet, objective, asked)
-    result = _run(job, context)
+    result = evaluate(job, context)
     if os.getpid() != pid:
         os._exit(0)
     context.flush()
@@ -63,8 +63,13 @@ def before_fork(objective: str | None) -> None:
         limits.apply(1)
 
 
-def _run(job: Job, context: AttemptContext) -> Result:
-    """The workload's own code runs here, and nowhere else; whatever it raises becomes an outcome."""
+def evaluate(job: Job, context: AttemptContext) -> Result:
+    """The workload's own code runs here, and nowhere else; whatever it raises becomes an outcome.
+
+    Args:
+        job: What to do; the process stands in its folder.
+        context: Of the attempt.
+    """
     try:
         spec = registry.load("workloads", job.workload)
         if job.kind == "prepare":
@@ -75,7 +80,8 @@ def _run(job: Job, context: AttemptContext) -> Result:
         raise
     except BaseException as error:
         _print(error, job)
-        return failure(error, context.facts, stopped=context.asked())
+        refused = refusal(error) if job.kind == "prepare" else {}
+        return failure(error, {**context.facts, **refused}, stopped=context.asked())
 
 
 def _print(error: BaseException, job: Job) -> None:

@@ -14,6 +14,8 @@ from flopwise.trial import Outcome, Result
 from flopwise.worker.values import describe, number, plain, wire_number
 
 LONGEST_CAUSE = 300
+LONGEST_PART = 2000
+"""Characters of one part of a refusal: room for a path."""
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """What torch says in a plain ``RuntimeError`` when an allocation fails."""
 
@@ -73,6 +75,18 @@ def failure(error: BaseException, facts: Mapping[str, Any], *, stopped: bool) ->
     if stopped:
         return Result(Outcome.KILLED, {}, facts, f"told to stop, it raised {cause}")
     return Result(_kind(error), {}, facts, cause)
+
+
+def refusal(error: BaseException) -> dict[str, Any]:
+    """What a workload says against the data it was given, part by part; empty for any other failure.
+
+    Args:
+        error: What its ``prepare`` raised.
+    """
+    if not isinstance(error, WorkloadError):
+        return {}
+    parts = {name: getattr(error, name) for name in ("problem", "expected", "got", "where", "fix")}
+    return {"refused": {name: text[:LONGEST_PART] for name, text in parts.items() if text}}
 
 
 def one_line(error: BaseException) -> str:

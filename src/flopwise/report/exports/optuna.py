@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from flopwise.errors import InputError
-from flopwise.events import Event
+from flopwise.events import Alive, AttemptEnded, AttemptStarted, Event, SessionOpened
 from flopwise.journal.replay import AttemptState, RunState
 from flopwise.journal.replay import TrialState as Known
 from flopwise.paths import RunFolder
+from flopwise.report.derived import derivation
 from flopwise.report.evidence import reported
 from flopwise.report.optuna_form import OptunaForm, quiet_study
 from flopwise.report.summary import summarise, trial_outcome
@@ -100,7 +101,7 @@ def _fill(storage: BaseStorage, events: Sequence[Event]) -> int:
         study.set_metric_names([summary["objective"]["metric"]])
     for key, value in _facts(summary).items():
         study.set_user_attr(key, value)
-    trials = list(_trials(state))
+    trials = list(_trials(state, _intents(events)))
     study.add_trials(trials)
     storage.remove_session()
     if isinstance(storage, RDBStorage):
@@ -120,20 +121,34 @@ def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _trials(state: RunState) -> Iterator[FrozenTrial]:
-    form = OptunaForm(space_of(state.study))
+def _intents(events: Iterable[Event]) -> dict[str, float]:
+    """When each attempt was about to start: at the last moment that the journal knows before it."""
+    found, now = dict[str, float](), 0.0
+    for event in events:
+        match event:
+            case SessionOpened(t=t) | Alive(t=t) | AttemptEnded(ended_at=t):
+                now = t
+            case AttemptStarted(attempt=attempt):
+                found[attempt] = now
+    return found
+
+
+def _trials(state: RunState, intents: Mapping[str, float]) -> Iterator[FrozenTrial]:
+    form, derive = OptunaForm(space_of(state.study)), derivation(state.study)
     walls = _walls(state)
     for trial in state.by_phase(Phase.CALIBRATE, Phase.SEARCH):
-        yield _frozen(trial, form, state, walls)
+        found = _frozen(trial, form, state)
+        found.datetime_start, found.datetime_complete = _times(trial, walls, found.state, intents)
+        for key, value in derive(trial.trial.config).items():
+            found.set_user_attr(f"derived.{key}", value)
+        yield found
 
 
-def _frozen(
-    trial: Known, form: OptunaForm, state: RunState, walls: Mapping[int, tuple[datetime, float]]
-) -> FrozenTrial:
+def _frozen(trial: Known, form: OptunaForm, state: RunState) -> FrozenTrial:
     params, ranges = form(trial.trial.config)
     loss = trial.loss(state.objective)
     outcome = trial_outcome(trial)
-    found = create_trial(
+    return create_trial(
         state=STATES.get(outcome, TrialState.FAIL),
         value=None if loss is None else state.objective.value(loss),
         params=params,
@@ -141,8 +156,6 @@ def _frozen(
         user_attrs=_attributes(trial, outcome),
         intermediate_values=_curve(trial, state.objective.metric),
     )
-    found.datetime_start, found.datetime_complete = _times(trial, walls, found.state)
-    return found
 
 
 def _attributes(trial: Known, outcome: str) -> dict[str, Any]:
@@ -173,7 +186,7 @@ def _walls(state: RunState) -> dict[int, tuple[datetime, float]]:
 
 
 def _times(
-    trial: Known, walls: Mapping[int, tuple[datetime, float]], state: TrialState
+    trial: Known, walls: Mapping[int, tuple[datetime, float]], state: TrialState, intents: Mapping[str, float]
 ) -> tuple[datetime | None, datetime | None]:
     """When the trial began and ended, in local wall time as Optuna has it."""
     if state == TrialState.WAITING:
@@ -181,7 +194,7 @@ def _times(
     ended = [(attempt, attempt.ended) for attempt in trial.attempts if attempt.ended]
     start = min((_wall(a, e.started_at, walls) for a, e in ended), default=None)
     if start is None and trial.attempts:
-        start = walls[trial.attempts[0].intent.session][0]
+        start = _wall(trial.attempts[0], intents[str(trial.attempts[0].id)], walls)
     done = max((_wall(a, e.ended_at, walls) for a, e in ended), default=start) if state.is_finished() else None
     return start, done
 

@@ -12,9 +12,13 @@ from flopwise.report.summary import summarise, trial_outcome
 FIXED = ("trial", "phase", "of", "outcome", "value", "seconds", "attempts", "cause")
 """Columns that every run has. ``value`` is the mean over seeds, in the user's metric."""
 
+GROUPS = ("config", "derived", "seed", "value")
+"""What the other columns are about, in their order; each begins with one of these and a dot."""
+
 
 def records(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
-    """One record a trial, by number: the fixed columns, then ``config.KEY``, ``seed.K`` and ``value.K``.
+    """One record a trial, by number: the fixed columns, then ``config.KEY``, ``derived.KEY``, ``seed.K`` and
+    ``value.K``.
 
     Args:
         events: The whole journal.
@@ -41,13 +45,14 @@ def _record(trial: dict[str, Any], state: TrialState) -> dict[str, Any]:
         "attempts": trial["attempts"],
         "cause": failure.cause if failure else "",
         **{f"config.{key}": value for key, value in trial["config"].items()},
+        **{f"derived.{key}": value for key, value in trial["derived"].items()},
         **{f"seed.{index}": seed for index, seed in enumerate(state.trial.seeds)},
         **{f"value.{index}": value for index, value in enumerate(trial["values"])},
     }
 
 
 def columns(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Every name that occurs: the fixed ones, then configs, then seeds and values by index."""
+    """Every name that occurs: the fixed ones, then searched and computed keys, then seeds and values by index."""
     names = dict.fromkeys(name for row in rows for name in row)
-    groups = [[name for name in names if name.startswith(f"{group}.")] for group in ("config", "seed", "value")]
+    groups = [[name for name in names if name.startswith(f"{group}.")] for group in GROUPS]
     return [*FIXED, *(name for group in groups for name in group)]

@@ -47,6 +47,7 @@ class CommandSpec:
     config_model: Any = CommandConfig
     entry: str = f"{_ROOM}.run:run"
     prepare: str | None = f"{_ROOM}.program:prepare"
+    prepared: tuple[str, ...] = ("argv", "shell", "working_directory", "depends_on")
     preload: tuple[str, ...] = (f"{_ROOM}.run",)
     warm: str | None = None
     metrics: tuple[str, ...] = ()
@@ -57,6 +58,10 @@ class CommandSpec:
         whole = CommandConfig.model_validate(config)
         problems = [*_names(whole), *_templates(whole, stop), *_switches(whole), *_form(whole)]
         return problems or [*_unreached(whole, stop), *_values(whole)]
+
+    def uses_accelerator(self, config: Mapping[str, Any]) -> bool:
+        """Only the program knows."""
+        return True
 
     def steps(self, config: Mapping[str, Any], stop: Fidelity) -> int | None:
         """Only the program knows; ``stop`` is passed on to it."""

@@ -19,6 +19,7 @@ class FunctionSpec:
     config_model: Any = None
     entry = "flopwise.workloads.function.run:run"
     prepare: str | None = None
+    prepared: tuple[str, ...] = ()
     preload: tuple[str, ...] = ("flopwise.workloads.function.run",)
     warm: str | None = None
     metrics: tuple[str, ...] = ()
@@ -27,6 +28,10 @@ class FunctionSpec:
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """No problem can be known beforehand."""
         return []
+
+    def uses_accelerator(self, config: Mapping[str, Any]) -> bool:
+        """Only the function knows."""
+        return True
 
     def steps(self, config: Mapping[str, Any], stop: Fidelity) -> int | None:
         """Only the function knows; ``stop`` reaches it as ``context.fidelity``."""
