@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import select
 import signal
 import struct
@@ -137,6 +138,20 @@ def _call(folder: Path, *arguments: str, timeout: float = 150) -> subprocess.Com
 def toy_text() -> str:
     """A study that takes seconds, as text."""
     return TOY
+
+
+@pytest.fixture(scope="session", autouse=True)
+def leases_of_this_worker() -> Iterator[None]:
+    """Fixtures that several tests share lease nothing that other test processes see."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOPWISE_MACHINE", secrets.token_hex(8))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def leases_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test has the machine's leases to itself: others run beside it, on the same few cores."""
+    monkeypatch.setenv("FLOPWISE_MACHINE", secrets.token_hex(8))
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from flopwise.errors import ExecutorError
-from flopwise.executors.environment import THREAD_POOLS, clean, missing
+from flopwise.executors.environment import THREAD_POOLS, attempt_variables, clean, missing
+from flopwise.wire import Slot
 
 SECRETS = ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "DATABASE_PASSWORD", "PYTHONSECRET", "CUDA_API_KEY", "LC_TOKEN"]
 
@@ -46,3 +49,17 @@ def test_names_that_flopwise_sets_cannot_be_passed(name: str) -> None:
 
 def test_names_that_are_not_set_are_found() -> None:
     assert missing({"A": "1"}, ["A", "B"]) == ["B"]
+
+
+def test_an_attempt_sees_its_slots_accelerators_and_no_others(tmp_path: Path) -> None:
+    there, gone = tmp_path, tmp_path / "no-driver"
+    cuda = {"CUDA_VISIBLE_DEVICES": "GPU-a,MIG-b"}
+    assert cuda.items() <= attempt_variables(Slot(0, (), 1, accelerators=("GPU-a", "MIG-b")), {}, gone).items()
+    assert attempt_variables(Slot(0, (), 1), {}, there)["CUDA_VISIBLE_DEVICES"] == ""
+    assert "CUDA_VISIBLE_DEVICES" not in attempt_variables(Slot(0, (), 1), {}, gone), "other makers' devices stay"
+    assert "CUDA_VISIBLE_DEVICES" not in attempt_variables(Slot(0, (), 1, accelerators=("mps",)), {}, there)
+
+
+def test_an_attempts_threads_are_its_slots() -> None:
+    found = attempt_variables(Slot(0, (1, 2), 2), {})
+    assert {found[name] for name in THREAD_POOLS} == {"2"}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from flopwise.errors import ExecutorError
+from flopwise.executors.accelerators import NVIDIA, VISIBLE, is_cuda
+from flopwise.wire import Slot
 
 RUN = "FLOPWISE_RUN"
 """Variable that marks every process of a run with its run id."""
+
+MACHINE = "FLOPWISE_MACHINE"
+"""Processes with different values of this variable see different leases; not set, it is the whole machine."""
 
 THREAD_POOLS = (
     "OMP_NUM_THREADS",
@@ -73,6 +79,27 @@ def missing(environ: Mapping[str, str], pass_env: Sequence[str]) -> list[str]:
 def thread_pools(threads: int) -> dict[str, str]:
     """Variables that size the thread pools of libraries loaded from now on."""
     return dict.fromkeys(THREAD_POOLS, str(threads))
+
+
+def attempt_variables(slot: Slot, environ: Mapping[str, str], driver: Path = NVIDIA) -> dict[str, str]:
+    """What an attempt's environment has for its slot; set before any library in it looks for a device.
+
+    An attempt without an accelerator sees none of NVIDIA's: otherwise all would crowd on the first. What
+    it starts of flopwise's own leases from the slot, which is leased already.
+
+    Args:
+        slot: Where it runs.
+        environ: The keeper's environment.
+        driver: Exists where NVIDIA's driver is loaded; without it nothing needs to be hidden.
+
+    Example:
+        >>> attempt_variables(Slot(1, (2,), 1, accelerators=("GPU-aa",)), {RUN: "f00d"})["CUDA_VISIBLE_DEVICES"]
+        'GPU-aa'
+    """
+    found = {**thread_pools(slot.threads), MACHINE: f"{environ.get(MACHINE, '')}/{environ.get(RUN, '')}/{slot.index}"}
+    if all(map(is_cuda, slot.accelerators)) and (slot.accelerators or driver.exists()):
+        found[VISIBLE] = ",".join(slot.accelerators)
+    return found
 
 
 def _allowed(name: str) -> bool:
