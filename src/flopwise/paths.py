@@ -5,7 +5,7 @@ runs/
   NAME/
     journal.log          the only memory
     journal.lock         who holds it: pid, host, start
-    study.yaml           the study as it was given (for people; resume reads the journal)
+    study.yaml           the study as it was given, or as the command line's options made it (resume reads the journal)
     keeper.jsonl         start and end stamps of every process
     keeper.log           what the keeper itself printed
     attempts/t0001.s0.a1/    config, stdout, stderr, summary.json, run.md
@@ -16,6 +16,7 @@ runs/
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,10 +121,10 @@ def find_run(run: str, runs: Path) -> RunFolder:
 
 
 def fresh_run(name: str, runs: Path) -> RunFolder:
-    """``runs/NAME``, or ``runs/NAME-2``, ``-3``, … when that is taken."""
+    """``runs/NAME``, or ``runs/NAME-2``, ``-3``, … when that is taken, be it by a link that leads nowhere."""
     root = runs / name
     number = 1
-    while root.exists():
+    while os.path.lexists(root):
         number += 1
         root = runs / f"{name}-{number}"
     return RunFolder(root.resolve())

@@ -1,15 +1,17 @@
 """The verbs as a mapping that imports a verb's file when that verb is asked for.
 
-``flopwise status`` then never pays for what only ``flopwise run`` needs.
+``flopwise status`` then never pays for what only ``flopwise run`` needs, and ``flopwise --help`` for nothing.
 """
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from flopwise.registry import resolve
 
@@ -17,6 +19,7 @@ VERBS = (
     "init",
     "check",
     "schema",
+    "doctor",
     "plan",
     "run",
     "status",
@@ -27,6 +30,7 @@ VERBS = (
     "compare",
     "export",
     "verify",
+    "repair",
     "logs",
 )
 """In the order of ``flopwise --help``; each is a module of this package with a ``command``."""
@@ -66,6 +70,21 @@ class Verbs(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = LazyVerbs(VERBS)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """List the verbs with what their files say of them, and import none."""
+        lazy, self.commands = self.commands, {name: TyperCommand(name, help=_said(name)) for name in self.commands}
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self.commands = lazy
+
+
+def _said(name: str) -> str:
+    """The docstring of a verb's ``command``, from its source."""
+    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text())
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "command"]
+    return (ast.get_docstring(functions[0]) or "") if functions else ""
 
 
 def _command(name: str) -> Any:

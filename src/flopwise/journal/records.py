@@ -22,7 +22,7 @@ HEADER_BYTES = 18
 LONGEST = 0xFFFF_FFFF
 """Most bytes of JSON in a record."""
 
-RESTORE = "put back a copy of the file; `flopwise verify` names the record and what does not fit"
+RESTORE = "`flopwise repair` has back what can be had back, in a new run; `flopwise verify` names what does not fit"
 
 
 @dataclass(frozen=True)
