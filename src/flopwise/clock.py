@@ -55,6 +55,10 @@ class SimulatedClock:
             raise ValueError(f"time does not go back: {seconds} s")
         self._now_s += seconds
 
+    def reach(self, at_s: float) -> None:
+        """Move forward to a reading; one that has passed already changes nothing."""
+        self._now_s = max(self._now_s, at_s)
+
     def monotonic(self) -> float:
         return self._now_s
 

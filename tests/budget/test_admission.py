@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flopwise.budget.admission import NOTHING, Admission, Commitment, admit
+from flopwise.budget.admission import NOTHING, Admission, Commitment, Committed, admit
 from flopwise.budget.limits import Limits, Spent
 from flopwise.budget.pricing import Rates
 from flopwise.trial import Phase
@@ -184,3 +184,17 @@ def test_what_is_reserved_pays_for_the_whole_confirmation(
     assert machine.run([estimate_s] * 500, estimate_s, rates.reserve(Phase.SEARCH, choose, decide)) >= 8
     assert machine.run([estimate_s] * choose, estimate_s, rates.reserve(Phase.CHOOSE, choose, decide)) == choose
     assert machine.run([estimate_s] * decide, estimate_s, rates.reserve(Phase.DECIDE, choose, decide)) == decide
+
+
+@pytest.mark.parametrize("limit_s", [None, 30.0])
+def test_running_attempts_may_be_given_one_by_one_or_added_up(limit_s: float | None) -> None:
+    limits = Limits(evaluations=12, device_hours=0.2)
+    running = [Commitment(10.0), Commitment(limit_s, retry=True), Commitment(25.0)]
+    added = Committed()
+    for attempt in running:
+        added = added.and_(attempt)
+    assert added == Committed.of(running)
+    spent = Spent(evaluations=3, device_s=400.0)
+    one_by_one = admit(limits, spent, running, estimate_s=20.0, timeout_s=60.0, starting=2)
+    assert admit(limits, spent, added, estimate_s=20.0, timeout_s=60.0, starting=2) == one_by_one
+    assert (one_by_one.refused is None) == (limit_s is not None)

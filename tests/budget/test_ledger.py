@@ -12,6 +12,9 @@ from flopwise.events import (
     AttemptEnded,
     AttemptStarted,
     Event,
+    LateResult,
+    PackingMeasured,
+    PackingStarted,
     RunCreated,
     SessionClosed,
     SessionLost,
@@ -157,3 +160,25 @@ def test_attempts_and_idle_time_make_the_total(
     assert account.spent().evaluations == sum(not interrupted for *_, interrupted in attempts)
     ends = [start + seconds for start, seconds, _ in attempts]
     assert account.wall_s() == pytest.approx(max([length, *ends]))
+
+
+def test_a_late_result_is_charged_beyond_the_end_and_is_no_evaluation() -> None:
+    account = ledger(
+        created(), opened(100.0), proposed(1), started("t0001.s0.a1"), ended("t0001.s0.a1", 150.0),
+        LateResult("t0001.s0.a1", "ok", {"loss": 1.0}, 30.0, 0.015, 185.0),
+    )  # fmt: skip
+    assert (account.total.evaluations, account.total.attempts) == (1, 1)
+    assert (account.total.device_s, account.total.price) == (40.0, pytest.approx(0.02))
+    assert account.phases["search"].device_s == 40.0
+    assert account.wall_s() == 85.0
+
+
+def test_packing_is_charged_to_its_own_account() -> None:
+    account = ledger(
+        created(), opened(100.0), PackingStarted(2, 1, 1, 101.0),
+        PackingMeasured(2, 1, [20.0, 22.0], 342.9, None, "", 42.0, 0.021, 124.0),
+    )  # fmt: skip
+    assert account.phases["packing"].device_s == account.total.device_s == 42.0
+    assert (account.total.evaluations, account.total.price) == (0, 0.021)
+    assert account.wall_s() == 24.0
+    assert account.idle_price() == pytest.approx(0.024 - 0.021)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flopwise import registry
+from flopwise.policies.pace import Pace, Timing
 from flopwise.policies.policy import Action, Decision, Finished, History
 from flopwise.trial import Outcome, Phase
 
@@ -24,6 +25,12 @@ def failures(count: int) -> list[Finished]:
     return [finished(n, None, Outcome.ERROR) for n in range(1, count + 1)]
 
 
+def slow(count: int) -> tuple[Finished, ...]:
+    """One after the other on two slots, each taking three times what was promised."""
+    timings = [Timing(1, n % 2, 6.0 * n, 6.0 * n + 12.0, 0.0) for n in range(count)]
+    return tuple(replace(finished(n, -float(n)), timing=timing) for n, timing in enumerate(timings))
+
+
 HISTORIES = {
     "one failure": History(tuple(failures(1)), 4),
     "all failed": History((finished(0, 1.0), *failures(200)), 4, 0.1),
@@ -31,6 +38,7 @@ HISTORIES = {
     "flat": History(tuple(finished(n, 1.0) for n in range(200)), 4, 0.1),
     "flat, no generations": History(tuple(finished(n, 1.0) for n in range(200)), None, None),
     "falling": History(tuple(finished(n, -float(n)) for n in range(200)), 4, 0.1),
+    "slow": History(slow(200), 4, 0.1, pace=Pace(4.0, 2, 2)),
     "pruned": History(tuple(finished(n, None if n else 1.0, Outcome.PRUNED) for n in range(200)), None, 0.0),
 }
 MANY = pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES.keys())

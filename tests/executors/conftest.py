@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 
+from flopwise.clock import Clock, RealClock
+from flopwise.executors import cgroup
 from flopwise.executors.executor import Executor
 from flopwise.executors.inline import InlineExecutor
 from flopwise.executors.local import LocalExecutor
+from flopwise.executors.simulated import SimulatedExecutor
+from flopwise.executors.simulation import Options
 from flopwise.executors.topology import usable_cores
 from flopwise.wire import Ended, Hello, Job, KeeperLost, Measurement, Message, Progress, Ready, Reported, Slot, Started
 
@@ -114,6 +118,16 @@ class Bench:
         self.lost: list[KeeperLost] = []
         self._numbers = itertools.count(1)
 
+    @property
+    def clock(self) -> Clock:
+        """What the executor's stamps are read from: virtual time of its own, or the machine's."""
+        return getattr(self.executor, "clock", RealClock())
+
+    @property
+    def writes_summaries(self) -> bool:
+        """Whether an attempt leaves ``summary.json`` on disk; a simulated one leaves nothing."""
+        return not isinstance(self.executor, SimulatedExecutor)
+
     def open(self) -> Ready:
         return self.executor.open(self.hello)
 
@@ -193,6 +207,21 @@ def make_bench(tmp_path: Path) -> Iterator[BenchMaker]:
 
 
 @pytest.fixture(scope="module")
+def make_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchMaker]:
+    """``make_local(**hello)``: as ``local``, with a ``Hello`` of the module's own; open."""
+    made: list[Bench] = []
+
+    def make(**hello: Any) -> Bench:
+        made.append(Bench(LocalExecutor(two_slots()), tmp_path_factory.mktemp("local"), **hello))
+        made[-1].open()
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.executor.close()
+
+
+@pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """One keeper for all tests of a module: what one attempt does must not touch the next."""
     bench = Bench(LocalExecutor(two_slots()), tmp_path_factory.mktemp("local"))
@@ -201,11 +230,15 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     bench.executor.close()
 
 
-@pytest.fixture(scope="module", params=["local", "inline"])
+@pytest.fixture(scope="module", params=["local", "inline", "simulated"])
 def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Each member of the family in turn."""
-    kind = {"local": LocalExecutor, "inline": InlineExecutor}[request.param]
-    bench = Bench(kind(two_slots()), tmp_path_factory.mktemp(request.param))
+    """Each member of the family in turn; ``simulated`` runs the workload and makes up its time."""
+    kinds: dict[str, Callable[[Any], Executor]] = {
+        "local": LocalExecutor,
+        "inline": InlineExecutor,
+        "simulated": lambda slots: SimulatedExecutor(slots, Options(seconds=1.0)),
+    }
+    bench = Bench(kinds[request.param](two_slots()), tmp_path_factory.mktemp(request.param))
     sys.path.insert(0, str(WORKLOADS))
     bench.open()
     yield bench
@@ -232,12 +265,23 @@ class Processes:
             time.sleep(0.005)
 
     @staticmethod
+    def state(pid: int) -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+    @staticmethod
     def parent(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
     @staticmethod
     def memory_bytes(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    @staticmethod
+    def groups_of(run_id: str) -> list[str]:
+        """Folders of a run's control groups, anywhere."""
+        name = cgroup.name_of(run_id)
+        walks = [os.walk(hierarchy.top) for hierarchy in cgroup.hierarchies()]
+        return [str(Path(folder) / name) for walk in walks for folder, inside, _ in walk if name in inside]
 
     @staticmethod
     def descriptors(pid: int) -> int:

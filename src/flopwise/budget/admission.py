@@ -9,7 +9,7 @@ time-out counts. What confirmation needs stays reserved until confirmation.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from flopwise.budget.limits import Limits, Spent
@@ -41,6 +41,33 @@ class Commitment:
 
 
 @dataclass(frozen=True)
+class Committed:
+    """What running attempts may still use together.
+
+    Args:
+        attempts: How many there are.
+        evaluations: Those of them whose evaluation is not counted already.
+        seconds: Sum of their time-outs; infinite when one has none.
+    """
+
+    attempts: int = 0
+    evaluations: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, running: Iterable[Commitment]) -> Committed:
+        """The sum of commitments."""
+        limits = [(attempt.limit_s, attempt.retry) for attempt in running]
+        seconds = sum(math.inf if limit_s is None else limit_s for limit_s, _ in limits)
+        return cls(len(limits), sum(not retry for _, retry in limits), seconds)
+
+    def and_(self, other: Commitment) -> Committed:
+        """With one more attempt."""
+        seconds = self.seconds + (math.inf if other.limit_s is None else other.limit_s)
+        return Committed(self.attempts + 1, self.evaluations + (not other.retry), seconds)
+
+
+@dataclass(frozen=True)
 class Admission:
     """The answer.
 
@@ -58,7 +85,7 @@ class Admission:
 def admit(
     limits: Limits,
     spent: Spent,
-    running: Sequence[Commitment],
+    running: Sequence[Commitment] | Committed,
     *,
     estimate_s: float | None,
     timeout_s: float | None,
@@ -71,7 +98,7 @@ def admit(
     Args:
         limits: Of the study.
         spent: Up to now: ended attempts' charges, wall time and price of all sessions, this one included.
-        running: The attempts that have started and not ended.
+        running: The attempts that have started and not ended, or what they are committed to.
         estimate_s: Expected seconds of the evaluation; None before calibration, when all that is left
             may be used.
         timeout_s: The study's ``evaluation.timeout`` in seconds; None for none.
@@ -88,9 +115,10 @@ def admit(
     """
     used = spent + reserve
     wish = _Wish(estimate_s, math.inf if timeout_s is None else timeout_s, retry, max(starting, 1))
-    answer = _decide(limits, used, running, wish)
-    if answer.refused and running:
-        return replace(answer, wait=_decide(limits, used, (), wish).refused is None)
+    committed = running if isinstance(running, Committed) else Committed.of(running)
+    answer = _decide(limits, used, committed, wish)
+    if answer.refused and committed.attempts:
+        return replace(answer, wait=_decide(limits, used, Committed(), wish).refused is None)
     return answer
 
 
@@ -114,12 +142,11 @@ class _Wish:
         return math.inf if self.estimate_s is None else max(LIMIT_FACTOR * self.estimate_s, LEAST_LIMIT_S)
 
 
-def _decide(limits: Limits, used: Spent, running: Sequence[Commitment], wish: _Wish) -> Admission:
-    counted = used.evaluations + sum(not attempt.retry for attempt in running)
+def _decide(limits: Limits, used: Spent, committed: Committed, wish: _Wish) -> Admission:
+    counted = used.evaluations + committed.evaluations
     if limits.evaluations is not None and not wish.retry and counted >= limits.evaluations:
         return Admission(refused=f"limits.evaluations: {counted} of {limits.evaluations} used, running or reserved")
-    committed = sum(math.inf if attempt.limit_s is None else attempt.limit_s for attempt in running)
-    left = limits.time_left(replace(used, device_s=used.device_s + committed))
+    left = limits.time_left(replace(used, device_s=used.device_s + committed.seconds))
     if not left:
         return Admission(limit_s=None if wish.timeout_s == math.inf else wish.timeout_s)
     tightest = min(left, key=lambda name: left[name])

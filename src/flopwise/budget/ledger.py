@@ -1,6 +1,7 @@
 """The account of a run: a fold over its events, so that every charge is counted once.
 
-Device time and price of an attempt are charged when it ends, with the numbers journaled there. The
+Device time and price of an attempt are charged when it ends, with the numbers journaled there; so is what a
+late result says it took beyond that, and each measured way of cutting the machine. The
 machine is paid for as long as a session lasts; what no attempt was charged for is idle time.
 """
 
@@ -15,6 +16,9 @@ from flopwise.events import (
     AttemptEnded,
     AttemptStarted,
     Event,
+    LateResult,
+    PackingMeasured,
+    PackingStarted,
     RunCreated,
     SessionClosed,
     SessionLost,
@@ -23,6 +27,9 @@ from flopwise.events import (
     TrialProposed,
 )
 from flopwise.trial import AttemptId
+
+PACKING = "packing"
+"""Account of what measuring ways of cutting the machine cost; it belongs to no trial's phase."""
 
 
 def charge(seconds: float, slots: int, price_per_hour: float) -> tuple[float, float]:
@@ -92,7 +99,7 @@ class Ledger:
     _price_per_hour: float = 0.0
     _phase_of: dict[int, str] = field(default_factory=dict)
     _session_of: dict[str, int] = field(default_factory=dict)
-    _evaluated: set[tuple[int, int]] = field(default_factory=set)
+    _evaluated: dict[int, int] = field(default_factory=dict)
 
     def apply(self, event: Event) -> None:
         """Fold one more event in; those that cost nothing change nothing."""
@@ -112,6 +119,13 @@ class Ledger:
                 self._session_of[event.attempt] = event.session
             case AttemptEnded():
                 self._ended(event)
+            case LateResult():
+                self._late(event)
+            case PackingStarted():
+                self._stamp(event.session, event.t)
+            case PackingMeasured():
+                self._add(PACKING, event)
+                self._stamp(max(self.sessions, default=0), event.t)
 
     def wall_s(self, now: float | None = None) -> float:
         """Seconds of all sessions; the open one counts until ``now`` or its latest known moment.
@@ -141,7 +155,7 @@ class Ledger:
 
     def evaluated(self, trial: int, seed_index: int) -> bool:
         """Whether a seed of a trial is counted already, so that another attempt of it is a retry."""
-        return (trial, seed_index) in self._evaluated
+        return bool(self._evaluated.get(trial, 0) >> seed_index & 1)
 
     def _session_s(self, number: int, now: float | None) -> float:
         """Seconds of one session; ``now`` belongs to the last one opened."""
@@ -163,13 +177,23 @@ class Ledger:
 
     def _ended(self, event: AttemptEnded) -> None:
         attempt = AttemptId.parse(event.attempt)
-        evaluation = (attempt.trial, attempt.seed_index)
-        counts = not event.interrupted and evaluation not in self._evaluated
+        counts = not event.interrupted and not self.evaluated(attempt.trial, attempt.seed_index)
         if counts:
-            self._evaluated.add(evaluation)
-        for account in (self.total, self.phases[self._phase_of.get(attempt.trial, "unknown")]):
+            self._evaluated[attempt.trial] = self._evaluated.get(attempt.trial, 0) | 1 << attempt.seed_index
+        phase = self._phase_of.get(attempt.trial, "unknown")
+        for account in (self.total, self.phases[phase]):
             account.attempts += 1
             account.evaluations += counts
+        self._add(phase, event)
+        self._stamp(self._session_of.get(event.attempt, 0), event.ended_at)
+
+    def _late(self, event: LateResult) -> None:
+        """What an attempt took beyond the end it was charged until; it is not another evaluation."""
+        attempt = AttemptId.parse(event.attempt)
+        self._add(self._phase_of.get(attempt.trial, "unknown"), event)
+        self._stamp(self._session_of.get(event.attempt, 0), event.t)
+
+    def _add(self, phase: str, event: AttemptEnded | LateResult | PackingMeasured) -> None:
+        for account in (self.total, self.phases[phase]):
             account.device_s += event.device_s
             account.price += event.price
-        self._stamp(self._session_of.get(event.attempt, 0), event.ended_at)

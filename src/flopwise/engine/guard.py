@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flopwise.budget.admission import NOTHING, Admission, Commitment, admit
+from flopwise.budget.admission import NOTHING, Admission, Commitment, Committed, admit
 from flopwise.budget.ledger import Ledger
 from flopwise.budget.limits import Limits
 from flopwise.budget.plan import Plan
 from flopwise.clock import Clock
-from flopwise.events import AttemptEnded, PolicyRaised
+from flopwise.events import AttemptEnded, PolicyRaised, TierChosen
 from flopwise.journal.replay import AttemptState, RunState
-from flopwise.policies.policy import Finished, History, Policy
+from flopwise.policies.evaluations import Evaluations, Finished
+from flopwise.policies.pace import Pace, Timing
+from flopwise.policies.policy import History, Policy
 from flopwise.stats.noise import noise_sd
 from flopwise.trial import AttemptId, Outcome, Phase
 
@@ -32,9 +34,20 @@ class Guard:
         self._timeout_s = study["evaluation"]["timeout"]
         self._policies = policies
         self._clock = clock
-        self._finished: list[Finished] = []
+        self._evaluations = Evaluations(study["evaluation"]["seeds"])
+        self._plan: tuple[TierChosen, Plan] | None = None
+        self._noise: tuple[int, float | None] = (0, None)
 
-    def admit(self, state: RunState, ledger: Ledger, phase: Phase, evaluation: tuple[int, int], free: int) -> Admission:
+    def admit(
+        self,
+        state: RunState,
+        ledger: Ledger,
+        phase: Phase,
+        evaluation: tuple[int, int],
+        *,
+        free: int,
+        committed: Committed,
+    ) -> Admission:
         """May one more evaluation start, and with what time-out?
 
         Args:
@@ -43,18 +56,25 @@ class Guard:
             phase: What the evaluation is for.
             evaluation: Trial number and seed index.
             free: Slots that could start something now.
+            committed: From :meth:`committed`, and what was admitted since.
         """
-        plan = Plan.from_json(state.tier.plan) if state.tier else None
+        plan = self._planned(state)
         return admit(
             self._limits,
             ledger.spent(self._clock.monotonic()),
-            [_commitment(attempt, ledger) for attempt in state.running()],
+            committed,
             estimate_s=plan.seconds_per_evaluation if plan else None,
             timeout_s=self._timeout_s,
             reserve=plan.reserve(state.tier.tier, phase) if plan and state.tier else NOTHING,
             retry=ledger.evaluated(*evaluation),
             starting=free,
         )
+
+    def committed(self, state: RunState, ledger: Ledger) -> Committed:
+        """What the attempts that run now may still use; nothing where no limit asks for it."""
+        if self._limits.evaluations is None and self._limits.device_hours is None:
+            return Committed()
+        return Committed.of(_commitment(attempt, ledger) for attempt in state.running())
 
     def judge(self, state: RunState) -> PolicyRaised | None:
         """The first policy that wants the study paused or its search ended; None when all are content."""
@@ -67,15 +87,31 @@ class Guard:
 
     def _history(self, state: RunState, policy: str) -> History:
         population = self._population(state)
-        news = state.final_ends[len(self._finished) :]
-        self._finished += [_finished(end, state, population) for end in news]
+        for end in state.final_ends[len(self._evaluations) :]:
+            self._evaluations.append(_finished(end, state, population))
         return History(
-            finished=tuple(self._finished),
+            finished=self._evaluations,
             population=population,
-            noise_sd=noise_sd([loss for loss in state.trials[0].losses(state.objective) if loss is not None]),
+            noise_sd=self._noise_sd(state),
             accepted_after=state.accepted_at.get(policy, 0),
             seeds=self._study["evaluation"]["seeds"],
+            pace=_pace(state),
         )
+
+    def _noise_sd(self, state: RunState) -> float | None:
+        """Of the baseline's losses; computed again only when there is another one."""
+        losses = [loss for loss in state.trials[0].losses(state.objective) if loss is not None]
+        if len(losses) != self._noise[0]:
+            self._noise = (len(losses), noise_sd(losses))
+        return self._noise[1]
+
+    def _planned(self, state: RunState) -> Plan | None:
+        """The chosen tier's plan, read once."""
+        if state.tier is None:
+            return None
+        if self._plan is None or self._plan[0] is not state.tier:
+            self._plan = (state.tier, Plan.from_json(state.tier.plan))
+        return self._plan[1]
 
     def _population(self, state: RunState) -> int | None:
         tier = self._study["tiers"][state.tier.tier] if state.tier else {}
@@ -87,7 +123,17 @@ def _finished(end: AttemptEnded, state: RunState, population: int | None) -> Fin
     generation = 1 + (trial.number - 1) // population if population and trial.phase is Phase.SEARCH else None
     ok = end.outcome == Outcome.OK
     loss = state.objective.loss(end.metrics) if ok else None
-    return Finished(trial.number, trial.phase, generation, loss, Outcome(end.outcome))
+    intent = state.attempt(end.attempt).intent
+    timing = Timing(intent.session, intent.slot, end.started_at, end.ended_at, end.contention)
+    return Finished(trial.number, trial.phase, generation, loss, Outcome(end.outcome), timing)
+
+
+def _pace(state: RunState) -> Pace | None:
+    """What the chosen tier's plan promised, on the slots of the last session."""
+    if state.tier is None or not state.sessions:
+        return None
+    plan, slots = state.tier.plan, len(state.sessions[-1].opened.slots)
+    return Pace(plan["seconds_per_evaluation"], plan["slots"], slots, len(state.quarantined))
 
 
 def _commitment(attempt: AttemptState, ledger: Ledger) -> Commitment:

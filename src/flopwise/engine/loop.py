@@ -7,10 +7,14 @@ shown before its result is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from flopwise.budget.admission import Commitment
 from flopwise.engine.attempts import STOP_GRACE_S, Attempts
 from flopwise.engine.confirm import out_of_budget
 from flopwise.engine.desk import Closing, Desk
 from flopwise.engine.phases import Search, after_search, start_calibration
+from flopwise.engine.placing import slot_for
 from flopwise.engine.prepare import prepare_data
 from flopwise.events import Alive, PhaseStarted, PolicyRaised, TierChosen
 from flopwise.journal.replay import TrialState
@@ -79,7 +83,6 @@ class Loop:
             self._judge()
             if self._wish is None:
                 self._go_on(phase)
-        self._record.commit()
 
     def _calibrated(self, baseline: TrialState) -> None:
         failure = baseline.failure()
@@ -125,29 +128,34 @@ class Loop:
 
     def _launch(self) -> None:
         """Start waiting evaluations of the current phase, in trial order, until slots or limits end it."""
-        if self._wish is not None:
+        slots = [] if self._wish is not None else self._attempts.free_slots()
+        if not slots:
             return
         jobs: list[Job] = []
-        waiting = ((trial, index) for trial in self._current_trials() for index in trial.waiting())
-        for trial, seed_index in waiting:
-            slot = self._attempts.free_slot()
+        state, ledger, guard = self._record.state, self._record.ledger, self._desk.guard
+        committed = guard.committed(state, ledger)
+        for trial, seed_index in self._attempts.next_up(self._waiting()):
+            slot = slot_for((trial, seed_index), slots, state)
             if slot is None:
-                break
+                if not slots:
+                    break
+                continue
             evaluation = (trial.trial.number, seed_index)
-            admission = self._desk.guard.admit(
-                self._record.state, self._record.ledger, trial.trial.phase, evaluation, self._attempts.free
-            )
+            admission = guard.admit(state, ledger, trial.trial.phase, evaluation, free=len(slots), committed=committed)
             if admission.refused is not None:
                 self._refused(admission.refused)
                 break
+            committed = committed.and_(Commitment(admission.limit_s, ledger.evaluated(*evaluation)))
             jobs.append(self._attempts.intend(trial, seed_index, slot, admission.limit_s))
+            slots = self._attempts.still_free(slots, slot)
         self._attempts.start(jobs)
 
-    def _current_trials(self) -> list[TrialState]:
+    def _waiting(self) -> Iterable[tuple[TrialState, int]]:
+        """Evaluations of the current phase that need an attempt, by trial and seed."""
         phase = self._record.state.phase
         if phase is None or phase.phase == "done":
-            return []
-        return self._record.state.unfinished(Phase(phase.phase))
+            return ()
+        return self._record.state.waiting(Phase(phase.phase))
 
     def _refused(self, cause: str) -> None:
         """A limit allows nothing more: when the running ones have ended, end the phase."""

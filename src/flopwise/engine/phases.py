@@ -61,11 +61,11 @@ class Search:
 
     def complete(self, state: RunState) -> bool:
         """Whether every trial of the tier is proposed and finished."""
-        return len(state.by_phase(Phase.SEARCH)) >= self._total and not state.unfinished(Phase.SEARCH)
+        return state.proposed(Phase.SEARCH) >= self._total and not state.unfinished_count(Phase.SEARCH)
 
     def propose(self, state: RunState) -> list[Event]:
         """New trials, as many as may be proposed now; often none."""
-        proposed, unfinished = len(state.by_phase(Phase.SEARCH)), len(state.unfinished(Phase.SEARCH))
+        proposed, unfinished = state.proposed(Phase.SEARCH), state.unfinished_count(Phase.SEARCH)
         if self._population:
             numbers = self._rest_of_generation(proposed, unfinished, self._population)
         else:
@@ -91,8 +91,10 @@ class Search:
         news = state.told(self._told)
         size = self._population or 1
         for start in range(0, len(news) - size + 1, size):
-            self._searcher.tell(sorted(news[start : start + size], key=_number))
+            told = sorted(news[start : start + size], key=_number)
+            self._searcher.tell(told)
             self._told += size
+            state.let_go(points=[each.number for each in told])
 
     def _event(self, proposal: Proposal) -> TrialProposed:
         return TrialProposed(
@@ -124,8 +126,8 @@ def after_search(study: Mapping[str, Any], state: RunState, seeds_decide: int) -
         return missing
     if phase == Phase.SEARCH:
         return choose_events(study, state, candidates(study, state), seeds_decide)
-    if phase == Phase.CHOOSE and not state.unfinished(Phase.CHOOSE):
+    if phase == Phase.CHOOSE and not state.unfinished_count(Phase.CHOOSE):
         return decide_events(study, state, seeds_decide)
-    if phase == Phase.DECIDE and not state.unfinished(Phase.DECIDE):
+    if phase == Phase.DECIDE and not state.unfinished_count(Phase.DECIDE):
         return verdict_events(study, state)
     return []

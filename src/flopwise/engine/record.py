@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from flopwise.budget.ledger import Ledger
-from flopwise.events import Event
+from flopwise.events import AttemptEnded, Event
 from flopwise.journal.log import Journal
+from flopwise.journal.read import iter_events
 from flopwise.journal.replay import RunState
 from flopwise.report.view import View
 
 
 class Record:
     """The run's memory as the engine uses it.
+
+    Events are folded and let go: however long the run, what is kept of it is its state.
 
     Args:
         journal: Open for writing; its old events are folded in at once.
@@ -21,13 +26,27 @@ class Record:
         self._journal = journal
         self._view = view
         self._fresh: list[Event] = []
-        self.events: list[Event] = []
         self.state = RunState()
         self.ledger = Ledger()
         for note in journal.notes:
             view.message(note)
-        for event in journal.replayed:
+        replayed, journal.replayed = journal.replayed, []
+        for event in replayed:
             self._fold(event)
+
+    @property
+    def events(self) -> list[Event]:
+        """All events, read again from the journal."""
+        return list(self.stream())
+
+    def stream(self) -> Iterator[Event]:
+        """The same one after the other, without holding them all; those not committed yet come last."""
+        yield from iter_events(self._journal.path)
+        yield from tuple(self._fresh)
+
+    def let_go_of_durability(self) -> None:
+        """From here on a commit does not wait for the disk: for simulations only."""
+        self._journal.durable = False
 
     def add(self, *events: Event) -> None:
         """Buffer events for the next commit and fold them into the state."""
@@ -46,6 +65,7 @@ class Record:
             self._view.event(event, self.state)
 
     def _fold(self, event: Event) -> None:
-        self.events.append(event)
         self.state.apply(event)
         self.ledger.apply(event)
+        if isinstance(event, AttemptEnded):
+            self.state.let_go(curve=event.attempt)

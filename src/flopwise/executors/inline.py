@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import select
+import signal
 import sys
 import tempfile
 import time
@@ -25,16 +26,21 @@ ENTRY = "flopwise.worker.entry:main"
 class InlineExecutor:
     """Runs each job to its end inside :meth:`poll`; breakpoints work.
 
-    What it cannot do: there is one slot; no core is pinned; a time-out is not enforced, which the attempt
-    says in its facts; a job that crashes the interpreter takes the study with it. A signal that wakes the
-    coordinator makes ``context.should_stop()`` true at once.
+    What it cannot do: there is one slot; no core is pinned, no memory limited, no accelerator hidden; a
+    time-out is not enforced, which the attempt says in its facts; a job that crashes the interpreter takes
+    the study with it. A signal that wakes the coordinator makes ``context.should_stop()`` true at once.
 
     Args:
         slots: The first one gives the number of threads; the others stay unused.
+
+    Attributes:
+        shares_terminal: Attempts may use it, for example to debug: nothing else is drawn there.
     """
 
+    shares_terminal = True
+
     def __init__(self, slots: Sequence[Slot]) -> None:
-        self._slots = (replace(slots[0], cores=()),)
+        self._slots = (replace(slots[0], cores=(), memory_bytes=None, accelerators=()),)
         self._hello: Hello | None = None
         self._waiting: list[Job] = []
         self._said: list[Message] = []
@@ -81,7 +87,7 @@ class InlineExecutor:
         assert self._hello is not None
         started_at, cpu_s = time.monotonic(), time.process_time()
         yield Started(job.attempt, os.getpid(), started_at)
-        with tempfile.TemporaryFile() as wire, _standing_in(job):
+        with tempfile.TemporaryFile() as wire, standing_in(job):
             code = resolve(ENTRY)(job, wire.fileno(), self._hello.objective, lambda: _wait(wake, 0.0))
             wire.seek(0)
             yield from _heard(job, wire.read())
@@ -98,27 +104,35 @@ class InlineExecutor:
 
 
 def _heard(job: Job, data: bytes) -> Iterator[Message]:
-    """The same checks as a keeper's, and a word about the time-out."""
+    """The same checks as a keeper's, and a word about time-outs."""
     for message in Frames().feed(data):
         checked = decode(relay(message, job.attempt)[4:])
-        if isinstance(checked, Reported) and job.timeout_s is not None:
-            note = f"executor inline does not enforce the time-out of {job.timeout_s:g} s"
+        limits = [limit for limit in (job.timeout_s, job.progress_s) if limit is not None]
+        if isinstance(checked, Reported) and limits:
+            note = f"executor inline does not enforce time-outs (of {' and '.join(f'{limit:g} s' for limit in limits)})"
             checked = replace(checked, info={**checked.info, "warning": note})
         yield checked
 
 
 @contextlib.contextmanager
-def _standing_in(job: Job) -> Iterator[None]:
-    """In the attempt's folder, with its environment, and back."""
-    folder, before = Path.cwd(), dict(os.environ)
+def standing_in(job: Job) -> Iterator[None]:
+    """In the attempt's folder, with its environment, and back; Ctrl-C is the study's again, too (pdb takes it).
+
+    Args:
+        job: Its folder exists.
+    """
+    folder, before, interrupt = Path.cwd(), dict(os.environ), signal.getsignal(signal.SIGINT)
     os.chdir(job.folder)
     os.environ.update(thread_pools(job.slot.threads))
     try:
         yield
     finally:
         os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(before)
+        if signal.getsignal(signal.SIGINT) is not interrupt:
+            signal.signal(signal.SIGINT, interrupt)
+        if os.environ != before:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def _wait(wake: int | None, timeout_s: float) -> bool:

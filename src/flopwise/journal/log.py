@@ -17,17 +17,22 @@ from types import TracebackType
 from flopwise.errors import JournalError, RunError
 from flopwise.events import Event, to_json
 from flopwise.journal.lock import WriterLock
-from flopwise.journal.read import decode_events, read_bytes, read_events, torn_notes
-from flopwise.journal.records import Scan, frame, scan
+from flopwise.journal.read import iter_scans, read_events, torn_notes
+from flopwise.journal.records import START, Mark, Scan, frame
 from flopwise.paths import RunFolder
 
 __all__ = ["Journal", "read_events"]
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class Journal:
     """A run's journal, open for writing by this process alone. Made by :meth:`create` or :meth:`open`.
 
     Attributes:
+        path: The file.
+        durable: Whether a commit waits for the disk. Without that a power cut may take what was
+            acknowledged, a death of processes still cannot: for simulations only.
         replayed: Events that were in it when it was opened.
         notes: What the user should know about its opening (a dropped torn record).
 
@@ -43,12 +48,13 @@ class Journal:
         [Alive(t=1.0), Alive(t=2.0)]
     """
 
-    def __init__(self, path: Path, fd: int, lock: WriterLock, found: Scan) -> None:
-        self._path = path
+    def __init__(self, path: Path, fd: int, lock: WriterLock, mark: Mark) -> None:
+        self.path = path
+        self.durable = True
         self._fd = fd
         self._lock = lock
-        self._end = found.end
-        self._crc = found.crc
+        self._end = mark.offset
+        self._crc = mark.crc
         self._buffer = bytearray()
         self._failure: str | None = None
         self.replayed: list[Event] = []
@@ -73,7 +79,7 @@ class Journal:
         except BaseException:
             lock.release()
             raise
-        return cls(folder.journal, fd, lock, Scan((), 0, 0))
+        return cls(folder.journal, fd, lock, START)
 
     @classmethod
     def open(cls, folder: RunFolder) -> Journal:
@@ -94,19 +100,22 @@ class Journal:
 
     @classmethod
     def _opened(cls, folder: RunFolder, lock: WriterLock) -> Journal:
-        source = str(folder.journal)
-        found = scan(read_bytes(folder.journal), source)
-        events = decode_events(found, source)
+        events: list[Event] = []
+        last = Scan((), 0, 0)
+        for piece, decoded in iter_scans(folder.journal):
+            last = piece
+            events += decoded
         if not events:
             raise RunError(
                 "this run ended before anything was recorded",
                 where=str(folder.root),
                 fix="delete the folder and run the study again",
             )
-        journal = cls(folder.journal, _open(folder.journal, 0), lock, found)
+        journal = cls(folder.journal, _open(folder.journal, 0), lock, last.mark)
         journal.replayed = events
-        journal.notes = torn_notes(found, source, "dropped (its writer died there; nobody had been told of it)")
-        if found.torn:
+        told = "dropped (its writer died there; nobody had been told of it)"
+        journal.notes = torn_notes(last, str(folder.journal), told)
+        if last.torn:
             journal._repair()
         return journal
 
@@ -136,7 +145,8 @@ class Journal:
             return
         try:
             _write_all(self._fd, self._buffer)
-            os.fsync(self._fd)
+            if self.durable:
+                os.fsync(self._fd)
             self._check_file(self._end + len(self._buffer))
         except OSError as error:
             raise self._fail(error) from error
@@ -190,7 +200,7 @@ class Journal:
         return JournalError(
             "the journal cannot be written; nothing since the last commit was recorded",
             got=self._failure,
-            where=f"{self._path}, byte {self._end}",
+            where=f"{self.path}, byte {self._end}",
             fix="free disk space or mend the file system, then `flopwise resume`",
         )
 
@@ -202,13 +212,13 @@ class Journal:
         except OSError as error:
             os.close(self._fd)
             raise JournalError(
-                "a torn last record cannot be cut off", got=str(error), where=f"{self._path}, byte {self._end}"
+                "a torn last record cannot be cut off", got=str(error), where=f"{self.path}, byte {self._end}"
             ) from error
 
 
 def _payload(event: Event) -> bytes:
     try:
-        return json.dumps(to_json(event), separators=(",", ":"), allow_nan=False).encode("ascii")
+        return _encode(to_json(event)).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise JournalError(
             f"an event {type(event).__name__} cannot be recorded",

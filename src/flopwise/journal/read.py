@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from flopwise.errors import JournalDamaged, JournalError
 from flopwise.events import FORMAT, Event, RunCreated, from_json
-from flopwise.journal.records import Scan, Stored, damaged, scan
+from flopwise.journal.records import START, Scan, Stored, damaged, scan
+
+CHUNK_BYTES = 1 << 22
+"""How much of a journal is in memory at a time while it is read event by event."""
 
 
 def read_events(path: Path) -> tuple[list[Event], list[str]]:
@@ -27,21 +32,53 @@ def read_events(path: Path) -> tuple[list[Event], list[str]]:
         JournalDamaged: If any other record is not as it was written; names file and byte.
         JournalError: If the file cannot be read, or a newer flopwise wrote it.
     """
-    found = scan(read_bytes(path), str(path))
-    return decode_events(found, str(path)), torn_notes(found, str(path), "left out")
+    events: list[Event] = []
+    found = Scan((), 0, 0)
+    for piece, decoded in iter_scans(path):
+        found = piece
+        events += decoded
+    return events, torn_notes(found, str(path), "left out")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file as it was at one moment (a single read of its length at that moment).
+def iter_events(path: Path) -> Iterator[Event]:
+    """The same events one after the other, without holding them all.
 
     Raises:
-        JournalError: If it cannot be read.
+        JournalDamaged: As :func:`read_events`, when it comes to the damaged record.
+        JournalError: As :func:`read_events`.
     """
+    return (event for _, events in iter_scans(path) for event in events)
+
+
+def iter_scans(path: Path) -> Iterator[tuple[Scan, list[Event]]]:
+    """A journal as long as it is at this moment, in pieces: what was scanned, and the events in it.
+
+    Only the last piece can end in an unterminated record.
+
+    Raises:
+        JournalDamaged: If a record is not as it was written.
+        JournalError: If the file cannot be read, or is of another format.
+    """
+    source, mark, size = str(path), START, CHUNK_BYTES
     try:
         with path.open("rb", buffering=0) as file:
-            return file.read(os.fstat(file.fileno()).st_size) or b""
+            end = os.fstat(file.fileno()).st_size
+            while True:
+                data = _read_at(file, mark.offset, min(size, end - mark.offset))
+                found = scan(data, source, mark)
+                last = mark.offset + len(data) >= end or not data
+                if found.records or last:
+                    yield found, decode_events(found, source)
+                if last:
+                    return
+                mark, size = found.mark, CHUNK_BYTES if found.records else 2 * size
     except OSError as error:
-        raise JournalError("the journal cannot be read", got=str(error), where=str(path)) from None
+        raise JournalError("the journal cannot be read", got=str(error), where=source) from None
+
+
+def _read_at(file: io.FileIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size) or b""
 
 
 def decode_events(found: Scan, source: str) -> list[Event]:

@@ -36,7 +36,7 @@ class CrashLoop:
 
     def judge(self, history: History) -> Decision | None:
         """See :class:`flopwise.policies.policy.Policy`."""
-        last = history.fresh[-self._options.consecutive :]
+        last = history.recent(self._options.consecutive)
         if len(last) < self._options.consecutive or not all(evaluation.failed for evaluation in last):
             return None
         outcomes = Counter(evaluation.outcome.value for evaluation in last)

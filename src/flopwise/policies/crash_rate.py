@@ -41,8 +41,8 @@ class CrashRate:
 
     def judge(self, history: History) -> Decision | None:
         """See :class:`flopwise.policies.policy.Policy`."""
-        searched = [evaluation for evaluation in history.fresh if evaluation.phase in (Phase.CALIBRATE, Phase.SEARCH)]
-        window = searched[-max(WINDOW, (history.population or 0) * history.seeds) :]
+        width = max(WINDOW, (history.population or 0) * history.seeds)
+        window = history.recent(width, (Phase.CALIBRATE, Phase.SEARCH))
         failed = [evaluation for evaluation in window if evaluation.failed]
         if len(failed) < LEAST_FAILURES or len(failed) <= self._options.pause_above * len(window):
             return None

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flopwise.policies.policy import Action, Decision, Finished, History
-from flopwise.trial import Phase
+from flopwise.policies.evaluations import Scored
+from flopwise.policies.policy import Action, Decision, History
 
 TRIALS_WITHOUT_GENERATIONS = 8
 """What counts as a generation for searchers that have none."""
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """A trial of which all seeds have ended."""
-
-    number: int
-    generation: int | None
-    loss: float
-    fresh: bool
+NONE = Scored(-1, None, math.inf)
+"""Stands for the best of no trials."""
 
 
 class Patience:
@@ -54,18 +47,17 @@ class Patience:
 
     def judge(self, history: History) -> Decision | None:
         """See :class:`flopwise.policies.policy.Policy`."""
-        size = history.population or TRIALS_WITHOUT_GENERATIONS
-        search = _scored(history, Phase.SEARCH, history.seeds)
-        whole = search[: len(search) - len(search) % size]
-        window = whole[-size * self._options.generations :]
-        before = _scored(history, Phase.CALIBRATE, 1) + whole[: -len(window) or None]
-        if len(window) < size * self._options.generations or not all(trial.fresh for trial in window):
+        searched, size = history.trials.searched, history.population or TRIALS_WITHOUT_GENERATIONS
+        whole = len(searched) - len(searched) % size
+        first = whole - size * self._options.generations
+        if first < 0 or searched[first].last < history.accepted_after:
             return None
-        best, now = _best(before), _best(window)
+        best = _best([history.trials.baseline or NONE, searched[searched[first - 1].best] if first else NONE])
+        now = _best(searched[first:whole])
         least = (history.noise_sd or 0.0) / math.sqrt(history.seeds)
         if best.loss == math.inf or best.loss - now.loss > least:
             return None
-        return Decision(Action.END_SEARCH, self._cause(history, len(window)), _evidence(best, now, least, len(whole)))
+        return Decision(Action.END_SEARCH, self._cause(history, whole - first), _evidence(best, now, least, whole))
 
     def _cause(self, history: History, trials: int) -> str:
         beyond = " beyond the noise between seeds" if history.noise_sd else ""
@@ -74,27 +66,12 @@ class Patience:
         return f"no improvement{beyond} in the last {span}"
 
 
-def _scored(history: History, phase: Phase, seeds: int) -> list[_Scored]:
-    """Trials of a phase in the order of their last seed's end; a failed trial's loss is infinite."""
-    ends: defaultdict[int, list[tuple[int, Finished]]] = defaultdict(list)
-    for index, evaluation in enumerate(history.finished):
-        if evaluation.phase is phase:
-            ends[evaluation.number].append((index, evaluation))
-    whole = sorted((group for group in ends.values() if len(group) >= seeds), key=lambda group: group[-1][0])
-    return [_score(group, history.accepted_after) for group in whole]
+def _best(trials: Sequence[Scored]) -> Scored:
+    """The first of those with the smallest loss."""
+    return min(trials, key=lambda trial: trial.loss)
 
 
-def _score(group: list[tuple[int, Finished]], accepted_after: int) -> _Scored:
-    losses = [math.inf if evaluation.loss is None else evaluation.loss for _, evaluation in group]
-    index, last = group[-1]
-    return _Scored(last.number, last.generation, sum(losses) / len(losses), index >= accepted_after)
-
-
-def _best(trials: list[_Scored]) -> _Scored:
-    return min(trials, key=lambda trial: trial.loss, default=_Scored(-1, None, math.inf, False))
-
-
-def _evidence(best: _Scored, now: _Scored, least: float, trials: int) -> dict[str, object]:
+def _evidence(best: Scored, now: Scored, least: float, trials: int) -> dict[str, object]:
     return {
         "best_trial": best.number,
         "best_generation": best.generation,

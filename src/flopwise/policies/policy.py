@@ -6,14 +6,18 @@ undisturbed one would have. It never says "go": only fresh seeds do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
-from flopwise.trial import Outcome, Phase
+from flopwise.policies.evaluations import Evaluations, Finished
+from flopwise.policies.pace import Pace
+from flopwise.trial import Phase
+
+__all__ = ["Action", "Decision", "Finished", "History", "Policy"]
 
 
 class Action(StrEnum):
@@ -43,52 +47,49 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """One evaluation (one seed of one trial) that has ended for good, after all retries.
-
-    Args:
-        number: Trial number.
-        phase: What the trial is for.
-        generation: From 1; None without generations and outside the search.
-        loss: Smaller is better; None when it failed.
-        outcome: How its last attempt ended.
-    """
-
-    number: int
-    phase: Phase
-    generation: int | None
-    loss: float | None
-    outcome: Outcome
-
-    @property
-    def failed(self) -> bool:
-        """Whether it gave no loss for any other reason than being pruned."""
-        return self.loss is None and self.outcome is not Outcome.PRUNED
-
-
-@dataclass(frozen=True)
 class History:
     """All a policy knows.
 
+    A policy is asked after every evaluation, so it should not look at all of ``finished`` each time:
+    :meth:`recent` and :attr:`trials` cost the same however long the study is.
+
     Args:
-        finished: Evaluations in the order in which they ended.
+        finished: Evaluations in the order in which they ended; an :class:`Evaluations`, which the engine
+            keeps and adds to, or any other sequence.
         population: Trials a generation; None for searchers without generations.
         noise_sd: Standard deviation of the loss over seeds of one config; None when unknown.
         accepted_after: How many of ``finished`` the user has seen and accepted, by resuming past this
             policy's pause: the policy judges only those that came later.
         seeds: Evaluations of one search trial.
+        pace: What was promised; None before there is a plan.
     """
 
-    finished: tuple[Finished, ...]
+    finished: Sequence[Finished]
     population: int | None = None
     noise_sd: float | None = None
     accepted_after: int = 0
     seeds: int = 1
+    pace: Pace | None = None
 
     @property
-    def fresh(self) -> tuple[Finished, ...]:
-        """What has finished since the user accepted the last pause."""
-        return self.finished[self.accepted_after :]
+    def trials(self) -> Evaluations:
+        """The evaluations put together by trial."""
+        return self.finished if isinstance(self.finished, Evaluations) else Evaluations(self.seeds, self.finished)
+
+    def recent(self, count: int, phases: Container[Phase] = tuple(Phase)) -> list[Finished]:
+        """The last evaluations of some phases since the user accepted the last pause, in order.
+
+        Args:
+            count: At most so many.
+            phases: What they were for.
+        """
+        found: list[Finished] = []
+        for index in range(len(self.finished) - 1, self.accepted_after - 1, -1):
+            if len(found) == count:
+                break
+            if self.finished[index].phase in phases:
+                found.append(self.finished[index])
+        return found[::-1]
 
 
 class Policy(Protocol):

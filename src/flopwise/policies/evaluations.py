@@ -1,0 +1,116 @@
+"""What has finished, put together by trial while it comes in: a policy's question costs the same at any length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from flopwise.policies.pace import Timing
+from flopwise.trial import Outcome, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One evaluation (one seed of one trial) that has ended for good, after all retries.
+
+    Args:
+        number: Trial number.
+        phase: What the trial is for.
+        generation: From 1; None without generations and outside the search.
+        loss: Smaller is better; None when it failed.
+        outcome: How its last attempt ended.
+        timing: When its last attempt ran; None when unknown.
+    """
+
+    number: int
+    phase: Phase
+    generation: int | None
+    loss: float | None
+    outcome: Outcome
+    timing: Timing | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it gave no loss for any other reason than being pruned."""
+        return self.loss is None and self.outcome is not Outcome.PRUNED
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A trial of which all seeds have ended.
+
+    Args:
+        number: Trial number.
+        generation: From 1; None without generations.
+        loss: Mean over its evaluations; infinite when one failed.
+        last: Index of the last of them among all evaluations.
+        best: Place of the best trial of the search up to this one, the first of equals.
+    """
+
+    number: int
+    generation: int | None
+    loss: float
+    last: int = -1
+    best: int = 0
+
+
+class Evaluations(Sequence[Finished]):
+    """Finished evaluations in order; only ever appended to.
+
+    Args:
+        seeds: Evaluations of one search trial.
+        finished: The first ones.
+
+    Attributes:
+        searched: Trials of the search of which all seeds have ended, in the order of their last seed's end.
+        baseline: The calibrated trial as far as it has been evaluated; None before.
+
+    Example:
+        >>> ends = [Finished(number, Phase.SEARCH, None, 3.0 - number, Outcome.OK) for number in (1, 2)]
+        >>> [(trial.number, trial.best) for trial in Evaluations(1, ends).searched]
+        [(1, 0), (2, 1)]
+    """
+
+    def __init__(self, seeds: int = 1, finished: Iterable[Finished] = ()) -> None:
+        self._seeds = seeds
+        self._finished: list[Finished] = []
+        self._begun: dict[int, list[float]] = {}
+        self._calibrated: list[float] = []
+        self.searched: list[Scored] = []
+        self.baseline: Scored | None = None
+        for evaluation in finished:
+            self.append(evaluation)
+
+    def __len__(self) -> int:
+        return len(self._finished)
+
+    @overload
+    def __getitem__(self, index: int) -> Finished: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Finished]: ...
+    def __getitem__(self, index: int | slice) -> Finished | list[Finished]:
+        return self._finished[index]
+
+    def append(self, evaluation: Finished) -> None:
+        """Add the next one."""
+        self._finished.append(evaluation)
+        loss = math.inf if evaluation.loss is None else evaluation.loss
+        if evaluation.phase is Phase.CALIBRATE:
+            self._calibrated.append(loss)
+            self.baseline = Scored(evaluation.number, None, _mean(self._calibrated), len(self) - 1)
+        elif evaluation.phase is Phase.SEARCH:
+            losses = self._begun.setdefault(evaluation.number, [])
+            losses.append(loss)
+            if len(losses) == self._seeds:
+                self._score(evaluation, _mean(self._begun.pop(evaluation.number)))
+
+    def _score(self, last: Finished, loss: float) -> None:
+        place, searched = len(self.searched), self.searched
+        best = searched[-1].best if searched and searched[searched[-1].best].loss <= loss else place
+        searched.append(Scored(last.number, last.generation, loss, len(self) - 1, best))
+
+
+def _mean(losses: Sequence[float]) -> float:
+    return sum(losses) / len(losses)
