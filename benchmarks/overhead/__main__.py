@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from flopwise.executors.local import LocalExecutor
-from flopwise.executors.slots import make_slots
-from flopwise.executors.topology import usable_cores
+from flopwise.executors.slots import Share, make_slots
+from flopwise.executors.topology import topology, usable_cores
 from flopwise.trial import AttemptId, Outcome
 from flopwise.wire import Ended, Hello, Job, Reported
 
@@ -84,7 +84,7 @@ class Flopwise:
     def __init__(self, work: str, slots: int, root: Path) -> None:
         self._root = root
         self._round = 0
-        self._executor = LocalExecutor(make_slots(usable_cores(), slots, 1))
+        self._executor = LocalExecutor(make_slots(topology(), Share(slots=slots)))
         self._executor.open(
             Hello(
                 run_id=f"overhead{os.getpid()}{work}{slots}",

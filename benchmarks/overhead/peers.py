@@ -122,7 +122,7 @@ def _start_ray(slots: int) -> Any:
 
 
 def syne_tune(work: str, slots: int) -> Measure:
-    """Syne Tune's local backend, polling every 0.05 s (its default is 5 s); it may start one trial more than asked, which counts."""
+    """Syne Tune's local backend, polling every 0.05 s, not 5 s; a trial more than asked for counts as one."""
     tuner, backend, baselines, space = (
         importlib.import_module(f"syne_tune{name}")
         for name in ("", ".backend", ".optimizer.baselines", ".config_space")

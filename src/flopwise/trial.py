@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal
+
+ATTEMPT_ID = re.compile(r"t(\d{4,9})\.s(\d{1,6})\.a(\d{1,6})")
 
 StopUnit = Literal["flops", "tokens", "steps", "seconds"]
 STOP_UNITS: tuple[StopUnit, ...] = ("flops", "tokens", "steps", "seconds")
@@ -37,7 +40,7 @@ class Phase(StrEnum):
     """Second step: the chosen one and the baseline on other fresh seeds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fidelity:
     """How much training one evaluation buys.
 
@@ -64,7 +67,7 @@ class Fidelity:
         return cls(unit, float(amount))
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class AttemptId:
     """Which process of which seed of which trial; also the fencing token of its results.
 
@@ -85,13 +88,19 @@ class AttemptId:
     @classmethod
     def parse(cls, text: str) -> AttemptId:
         """Inverse of ``str``; raises ``ValueError`` on anything else."""
-        found = re.fullmatch(r"t(\d{4,9})\.s(\d{1,6})\.a(\d{1,6})", text)
-        if found is None:
-            raise ValueError(f"not an attempt id: {text!r}, expected for example t0012.s0.a1")
-        return cls(*(int(part) for part in found.groups()))
+        return _parsed(text)
 
 
-@dataclass(frozen=True)
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> AttemptId:
+    """An attempt is named in every message about it, so the latest names are remembered."""
+    found = ATTEMPT_ID.fullmatch(text)
+    if found is None:
+        raise ValueError(f"not an attempt id: {text!r}, expected for example t0012.s0.a1")
+    return AttemptId(*(int(part) for part in found.groups()))
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One config at one fidelity, evaluated with one or more seeds.
 
@@ -114,7 +123,7 @@ class Trial:
     of: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """What a searcher asks to be evaluated.
 
@@ -129,7 +138,7 @@ class Proposal:
     point: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Told:
     """What a searcher is told about a finished trial.
 

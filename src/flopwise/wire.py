@@ -107,6 +107,7 @@ class Job(Message):
         grace_s: Seconds between SIGTERM and SIGKILL.
         metric: Name of the metric the study needs.
         started_in: Working directory of the coordinator.
+        phase: What the trial is for; empty for ``prepare``.
     """
 
     attempt: str
@@ -125,6 +126,7 @@ class Job(Message):
     grace_s: float = 5.0
     metric: str = ""
     started_in: str = "."
+    phase: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An attempt as the keeper sees it: a process, its pipe, its files and its deadlines."""
+"""An attempt as the keeper sees it: a process, its pipe, its files, its limits and its deadlines."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import math
 import os
 import resource
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flopwise.executors import linux
+from flopwise.executors.core_time import CoreTimes, taken_by_others
+from flopwise.executors.memory import Memory
+from flopwise.executors.output import Output
 from flopwise.wire import Ended, Frames, Job
 
 TAIL_BYTES = 4096
 """Of stdout and stderr together, kept for the message that an attempt ended."""
+
+WEIGH_S = 0.25
+"""Between two looks at an attempt's memory."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +30,13 @@ class Exit:
         status: As ``waitpid`` gives it.
         usage: Of the worker and the children it waited for.
         at: Monotonic seconds.
+        cores: Look at the cores just then.
     """
 
     status: int
     usage: resource.struct_rusage
     at: float
+    cores: CoreTimes
 
 
 @dataclass
@@ -42,11 +51,17 @@ class Attempt:
         out: Its stdout file.
         err: Its stderr file.
         started_at: Monotonic seconds, before the fork.
-        reason: Why it ends: exit, timeout, stopped or protocol.
+        cores: Look at the cores just then.
+        outputs: What keeps the two files small.
+        memory: What holds its processes to their share; None without a limit.
+        weigh_at: When its memory is looked at next.
+        heard_at: Its last sign of progress, at first its start; None while nobody listens to it.
+        reason: As in ``Ended``.
         kill_at: When SIGKILL follows SIGTERM; None before SIGTERM, infinity after SIGKILL.
         is_open: Its pipe has not come to an end.
         reported: Its result has been relayed.
         outcome_ok: That result was ``ok``.
+        strays_cpu_s: CPU time of descendants that outlived the worker; None where it may be another's.
     """
 
     job: Job
@@ -56,6 +71,11 @@ class Attempt:
     out: int
     err: int
     started_at: float
+    cores: CoreTimes
+    outputs: tuple[Output, ...] = ()
+    memory: Memory | None = None
+    weigh_at: float = 0.0
+    heard_at: float | None = None
     frames: Frames = field(default_factory=Frames)
     reason: str = "exit"
     kill_at: float | None = None
@@ -63,6 +83,7 @@ class Attempt:
     reported: bool = False
     outcome_ok: bool = False
     exit: Exit | None = None
+    strays_cpu_s: float | None = 0.0
 
     @property
     def name(self) -> str:
@@ -70,12 +91,19 @@ class Attempt:
 
     @property
     def deadline(self) -> float | None:
-        """When something is due next: the time-out's SIGTERM, or the SIGKILL after a SIGTERM."""
+        """When something is due next: the SIGTERM of a time limit, or the SIGKILL after a SIGTERM."""
         if self.exit is not None or self.kill_at == math.inf:
             return None
-        if self.kill_at is not None or self.job.timeout_s is None:
+        if self.kill_at is not None:
             return self.kill_at
-        return self.started_at + self.job.timeout_s
+        return min((at for at, _ in self._limits()), default=None)
+
+    def _limits(self) -> Iterator[tuple[float, str]]:
+        """When a limit of time is reached, and which."""
+        if self.job.timeout_s is not None:
+            yield self.started_at + self.job.timeout_s, "timeout"
+        if self.job.progress_s is not None and self.heard_at is not None:
+            yield self.heard_at + self.job.progress_s, "silent"
 
     def descriptors(self) -> tuple[int, ...]:
         """Everything the keeper holds open for it."""
@@ -105,15 +133,34 @@ class Attempt:
         if due is None or due > now:
             return
         if self.kill_at is None:
-            self.terminate("timeout", now, self.job.grace_s)
+            self.terminate(min(self._limits())[1], now, self.job.grace_s)
         else:
             self.kill()
 
-    def reap(self, now: float) -> None:
+    def look(self, now: float) -> None:
+        """Hold its output and its memory to their limits."""
+        for output in self.outputs:
+            output.trim()
+        if self.memory is None or self.exit is not None or now < self.weigh_at:
+            return
+        self.weigh_at = now + WEIGH_S
+        if self.memory.is_exceeded():
+            self.kill("memory" if self.kill_at is None else None)
+
+    def reap(self, now: float, cores: CoreTimes) -> None:
         """Wait for the dead worker, after killing its group: until then nobody else can have its number."""
         linux.send_group(self.pid, signal.SIGKILL)
         _, status, usage = os.wait4(self.pid, 0)
-        self.exit = Exit(status, usage, now)
+        self.exit = Exit(status, usage, now, cores)
+
+    def close(self) -> None:
+        """Its last process is gone."""
+        for output in self.outputs:
+            output.close_up()
+        if self.memory is not None:
+            if self.memory.is_exceeded() and self.reason == "exit" and not self.outcome_ok:
+                self.reason = "memory"
+            self.memory.close()
 
     def ended(self, now: float) -> Ended:
         """The last message about it."""
@@ -128,9 +175,17 @@ class Attempt:
             signal=-code if code < 0 else None,
             reason=self.reason,
             cpu_s=usage.ru_utime + usage.ru_stime,
-            peak_rss_bytes=usage.ru_maxrss * 1024,
+            peak_rss_bytes=max(usage.ru_maxrss * 1024, self.memory.peak_bytes if self.memory else 0),
+            contention=self._contention(self.exit),
+            switches=(usage.ru_nvcsw, usage.ru_nivcsw),
             tail="" if self.outcome_ok else self._tail(),
         )
+
+    def _contention(self, exit: Exit) -> float | None:
+        if self.strays_cpu_s is None:
+            return None
+        own_cpu_s = exit.usage.ru_utime + exit.usage.ru_stime + self.strays_cpu_s
+        return taken_by_others(self.cores, exit.cores, self.job.slot.cores, own_cpu_s)
 
     def _tail(self) -> str:
         out = _last(self.out, TAIL_BYTES // 4 - 1)

@@ -12,6 +12,9 @@ class Executor(Protocol):
 
     Attributes:
         slots: Where jobs may run; at most one job a slot at a time (the caller sees to it).
+
+    A member is made from its slots. One whose class has ``pins = True`` pins attempts to cores of this machine:
+    they are leased for it, and it is made from slots and the descriptors of the leases.
     """
 
     @property

@@ -7,7 +7,8 @@ import select
 import signal
 from collections.abc import Callable
 
-from flopwise.executors import linux
+from flopwise.executors import cgroup, linux
+from flopwise.executors.environment import RUN
 
 HUNG_S = 5.0
 """How long a keeper may take to end its attempts once the coordinator is gone."""
@@ -39,6 +40,7 @@ def stand_guard(serve: Callable[[int], None], release: Callable[[], None]) -> in
     release()
     status = _watch(coordinator, keeper)
     _end_descendants()
+    cgroup.clear(os.environ[RUN])
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 

@@ -19,20 +19,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flopwise.executors.child import BLOCKED
+from flopwise.executors import cgroup
+from flopwise.executors.child import BLOCKED, Part
 from flopwise.executors.guard import stand_guard
 from flopwise.executors.outbox import Outbox
 from flopwise.executors.preload import preload
 from flopwise.executors.processes import Processes
+from flopwise.executors.spares import Spares
 from flopwise.executors.stamps import Stamps
 from flopwise.executors.topology import boot_id
 from flopwise.registry import resolve
 from flopwise.wire import Frames, Hello, Job, Message, Ready, Shutdown, StopAttempt, WireError, encode
 
 ENTRY = "flopwise.worker.entry:main"
+REHEARSE = "flopwise.worker.entry:rehearse"
 READ_BYTES = 1 << 16
 FAREWELL_S = 5.0
 """How long a coordinator that asked for the end may take to read the last messages."""
+
+QUIET_S = 0.1
+"""With nothing to do for so long, spares are forked; at once, they would compete with the attempts just begun."""
 
 OPEN_FILES = 16_384
 """Descriptors to allow for, where the system lets us: four a slot, and one an orphan."""
@@ -53,10 +59,13 @@ class Keeper:
         self._frames = frames
         self._guard = guard
         self._leaving = False
+        self._busy_at = 0.0
         self._stamps = Stamps(Path(hello.stamps))
         self._outbox = Outbox(control)
         self._selector = selectors.DefaultSelector()
-        self._processes = Processes(self._selector, self._outbox, self._stamps, resolve(ENTRY), hello.objective)
+        spares = Spares(self._selector, Part(resolve(ENTRY), resolve(REHEARSE), hello.objective))
+        groups = cgroup.join(hello.run_id)
+        self._processes = Processes(self._selector, self._outbox, self._stamps, spares, groups)
         self._watch(control.fileno(), self._on_control)
         self._watch(guard, self._abandoned)
 
@@ -66,17 +75,34 @@ class Keeper:
         self._outbox.put(encode(ready))
         while self._processes or not self._leaving:
             self._balance()
-            for key, _ in self._selector.select(self._processes.patience()):
-                key.data()
-            self._processes.pass_deadlines()
+            self._serve()
+            self._processes.look()
         self._outbox.finish(FAREWELL_S)
+
+    def _serve(self) -> None:
+        """Do what there is to do, now or next; after a while with nothing to do, provide for later."""
+        limits = [limit for limit in (self._processes.patience(), self._spare_in_s()) if limit is not None]
+        events = self._selector.select(min(limits, default=None))
+        if events:
+            self._busy_at = time.monotonic()
+        elif self._spare_in_s() == 0.0:
+            self._processes.add_spare()
+        for key, _ in events:
+            key.data()
+
+    def _spare_in_s(self) -> float | None:
+        """When the next spare is due, in seconds from now, unless something happens before; None for never."""
+        if self._leaving or not self._processes.wants_spare:
+            return None
+        return max(0.0, self._busy_at + QUIET_S - time.monotonic())
 
     def _balance(self) -> None:
         """Wait for a chance to write when there is something to write, and stop listening when it is much."""
         self._processes.listen(not self._outbox.is_full)
         if not self._leaving:
-            writes = selectors.EVENT_WRITE if self._outbox else 0
-            self._selector.modify(self._control.fileno(), selectors.EVENT_READ | writes, self._on_control)
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outbox else 0)
+            if self._selector.get_key(self._control.fileno()).events != events:
+                self._selector.modify(self._control.fileno(), events, self._on_control)
 
     def _on_control(self) -> None:
         self._outbox.flush()
@@ -94,7 +120,7 @@ class Keeper:
     def _obey(self, message: Message) -> None:
         match message:
             case Job() if not self._leaving:
-                self._processes.start(message, (self._selector.fileno(), self._stamps.fileno()))
+                self._processes.start(message)
             case StopAttempt():
                 self._processes.stop(message.attempt, message.grace_s)
             case Shutdown():
@@ -158,12 +184,20 @@ def main(arguments: list[str]) -> int:
     """The program.
 
     Args:
-        arguments: The number of the inherited socket.
+        arguments: The numbers of the inherited socket, and of the leases that the guard is to hold.
     """
     control = socket.socket(fileno=int(arguments[0]))
-    control.set_inheritable(False)
+    leases = [int(number) for number in arguments[1:]]
+    for fd in (control.fileno(), *leases):
+        os.set_inheritable(fd, False)
     _settle_in()
-    return stand_guard(lambda guard: serve(control, guard), control.close)
+
+    def serve_without_leases(guard: int) -> None:
+        for fd in leases:
+            os.close(fd)
+        serve(control, guard)
+
+    return stand_guard(serve_without_leases, control.close)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _MADV_COLLAPSE = 25
 _HUGE_PAGE = 2 << 20
+_PUNCH_HOLE = 0x01 | 0x02
+"""``FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE``."""
 _CHILDREN = Path("/proc/thread-self/children")
 
 
@@ -72,6 +74,29 @@ def children() -> list[int]:
     return [int(pid) for pid in _CHILDREN.read_text().split()]
 
 
+def tree(pid: int) -> list[int]:
+    """A process and all that descend from it, as far as they still are."""
+    found = [pid]
+    for parent in found:
+        for thread in _listed(Path("/proc") / str(parent) / "task"):
+            found += _numbers(thread / "children")
+    return found
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _numbers(path: Path) -> list[int]:
+    try:
+        return [int(word) for word in path.read_text().split()]
+    except OSError:
+        return []
+
+
 def threads() -> int:
     """How many threads this process has."""
     return len(list(Path("/proc/self/task").iterdir()))
@@ -115,6 +140,21 @@ def has_marker(pid: int, marker: bytes) -> bool:
         return folder.stat().st_uid == os.getuid() and marker in (folder / "environ").read_bytes().split(b"\0")
     except OSError:
         return False
+
+
+def punch_hole(fd: int, start: int, end: int) -> bool:
+    """Give the disk space of part of a file back; its size stays, and what was there reads as zeros.
+
+    Args:
+        fd: Open for writing.
+        start: First byte.
+        end: Byte after the last.
+
+    Returns:
+        Whether this file system can.
+    """
+    offset, length = ctypes.c_int64(start), ctypes.c_int64(end - start)
+    return bool(_LIBC.fallocate64(fd, _PUNCH_HOLE, offset, length) == 0)
 
 
 def collapse_heap() -> int:

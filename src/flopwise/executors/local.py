@@ -50,14 +50,18 @@ class LocalExecutor:
 
     Args:
         slots: From :func:`~flopwise.executors.slots.make_slots`.
+        leases: Descriptors by which their cores are leased; the keeper's guard holds them as well.
 
     Raises:
         ExecutorError: If this machine lacks what that takes.
     """
 
-    def __init__(self, slots: Sequence[Slot]) -> None:
+    pins = True
+
+    def __init__(self, slots: Sequence[Slot], leases: Sequence[int] = ()) -> None:
         require_linux()
         self._slots = tuple(slots)
+        self._leases = tuple(leases)
         self._hello: Hello | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -88,8 +92,8 @@ class LocalExecutor:
         ours, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "flopwise.executors.keeper", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-m", "flopwise.executors.keeper", *map(str, (theirs.fileno(), *self._leases))],
+                pass_fds=[theirs.fileno(), *self._leases],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -13,18 +13,20 @@ import selectors
 import signal
 import sys
 import time
-from collections.abc import Iterable
 from functools import partial
 
 from flopwise.executors import linux
 from flopwise.executors.attempt import Attempt
-from flopwise.executors.child import Entry, spawn
+from flopwise.executors.birth import begin
+from flopwise.executors.cgroup import Groups
+from flopwise.executors.core_time import CoreClock
 from flopwise.executors.outbox import Outbox
 from flopwise.executors.relay import relay
+from flopwise.executors.spares import Spares
 from flopwise.executors.stamps import Stamps
 from flopwise.registry import load
 from flopwise.trial import Outcome
-from flopwise.wire import Ended, Job, Message, Reported, Started, WireError, encode
+from flopwise.wire import Ended, Job, Measurement, Message, Reported, Started, WireError, encode
 
 READ_BYTES = 1 << 16
 WATCHED_ORPHANS = 64
@@ -32,6 +34,13 @@ WATCHED_ORPHANS = 64
 
 STUCK_S = 10.0
 """An orphan that SIGKILL does not end in this time hangs in the kernel; its attempt ends without it."""
+
+LOOK_S = 0.05
+"""Between two looks at the attempts. A deadline may pass so much late; a program that prints 1 GB/s is 50 MB over
+its limit by then. With hundreds of attempts, a look at all of them at every message would be most of the work."""
+
+LEAST_CPU_S = 0.01
+"""CPU time of a stray below which it does not matter whose it was."""
 
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Reasons for not getting a process that may be gone at the next attempt."""
@@ -44,23 +53,25 @@ class Processes:
         selector: The keeper's; every key's data is a callable without arguments.
         outbox: Frames to the coordinator.
         stamps: Where starts and ends are recorded.
-        entry: The worker's ``main(job, fd, objective)``.
-        objective: As in ``Hello``.
+        spares: Where processes come from.
+        groups: Control groups for attempts with a limit of memory; None where there are none.
     """
 
     def __init__(
         self,
-        selector: selectors.BaseSelector,
+        selector: selectors.DefaultSelector,
         outbox: Outbox,
         stamps: Stamps,
-        entry: Entry,
-        objective: str | None,
+        spares: Spares,
+        groups: Groups | None,
     ) -> None:
         self._selector = selector
         self._outbox = outbox
         self._stamps = stamps
-        self._entry = entry
-        self._objective = objective
+        self._spares = spares
+        self._groups = groups
+        self._clock = CoreClock()
+        self._look_at = 0.0
         self._attempts: dict[str, Attempt] = {}
         self._orphans: dict[int, int] = {}
         self._known: set[str] = set()
@@ -69,35 +80,41 @@ class Processes:
     def __len__(self) -> int:
         return len(self._attempts)
 
-    def start(self, job: Job, inherited: Iterable[int]) -> None:
-        """Fork a worker; one that cannot be had is reported as an attempt that failed.
-
-        Args:
-            job: What it is to do.
-            inherited: Descriptors of the keeper beyond those in the selector.
-        """
+    def start(self, job: Job) -> None:
+        """Begin an attempt; one for which there is no process is reported as an attempt that failed."""
         if job.attempt in self._attempts:
             print(f"attempt {job.attempt} runs already; asked for twice", file=sys.stderr)
             return
         self._learn(job.workload)
         at = time.monotonic()
         try:
-            attempt = spawn(job, at, self._entry, self._objective, self._descriptors() | set(inherited))
+            attempt = begin(job, self._clock.look(), self._spares, self._groups, self._descriptors)
         except OSError as error:
             self._refuse(job, at, error)
             return
         self._attempts[job.attempt] = attempt
         self._selector.register(attempt.pidfd, selectors.EVENT_READ, partial(self._on_exit, attempt))
         if self._listening:
+            attempt.heard_at = attempt.started_at
             self._listen(attempt)
-        self._stamps.add("start", at, attempt=job.attempt, pid=attempt.pid)
-        self._say(Started(job.attempt, attempt.pid, at))
+        self._stamps.add("start", attempt.started_at, attempt=job.attempt, pid=attempt.pid)
+        self._say(Started(job.attempt, attempt.pid, attempt.started_at))
+
+    @property
+    def wants_spare(self) -> bool:
+        """Whether a keeper with nothing else to do had better call :meth:`add_spare`."""
+        return self._spares.are_wanted(len(self._attempts))
+
+    def add_spare(self) -> None:
+        """Fork a child for an attempt to come."""
+        self._spares.add(self._descriptors())
 
     def _learn(self, workload: str) -> None:
-        """Load a workload's spec here once, so that no worker has to; it is light."""
+        """Load a workload's spec here once, so that no worker has to; it is light. Spares do not have it."""
         if workload in self._known:
             return
         self._known.add(workload)
+        self._spares.dismiss()
         try:
             load("workloads", workload)
         except Exception as error:
@@ -109,30 +126,34 @@ class Processes:
             self._attempts[attempt].terminate("stopped", time.monotonic(), grace_s)
 
     def kill_all(self) -> None:
-        """End every attempt at once."""
+        """End every attempt at once, and all spares."""
+        self._spares.dismiss()
         for attempt in self._attempts.values():
             attempt.kill("stopped")
 
     def patience(self) -> float | None:
-        """Seconds until a deadline needs attention; None when there is none."""
-        due = [a.deadline for a in self._attempts.values() if a.deadline is not None]
-        due += [a.exit.at + STUCK_S for a in self._attempts.values() if a.exit is not None]
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        """Seconds until the attempts are to be looked at; None when there are none."""
+        return max(0.0, self._look_at - time.monotonic()) if self._attempts else None
 
-    def pass_deadlines(self) -> None:
-        """Do what is due."""
+    def look(self) -> None:
+        """Now and then, hold every attempt to its limits of time, output and memory."""
         now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_S
         for attempt in self._attempts.values():
             attempt.pass_deadline(now)
+            attempt.look(now)
         if any(a.exit is not None and a.exit.at + STUCK_S <= now for a in self._attempts.values()):
             self._bury()
 
     def listen(self, wanted: bool) -> None:
-        """Read from workers, or leave their pipes to fill up until they have to wait."""
+        """Read from workers, or leave their pipes to fill up until they have to wait: that silence is not theirs."""
         if wanted == self._listening:
             return
         self._listening = wanted
         for attempt in self._attempts.values():
+            attempt.heard_at = time.monotonic() if wanted and not attempt.reported else None
             if attempt.is_open:
                 (self._listen if wanted else self._ignore)(attempt)
 
@@ -173,13 +194,16 @@ class Processes:
         frame = relay(message, attempt.name)
         if isinstance(message, Reported):
             attempt.reported, attempt.outcome_ok = True, message.outcome == Outcome.OK
+            attempt.heard_at = None
+        elif isinstance(message, Measurement):
+            attempt.heard_at = time.monotonic()
         self._outbox.put(frame)
 
     # Ending.
 
     def _on_exit(self, attempt: Attempt) -> None:
         self._selector.unregister(attempt.pidfd)
-        attempt.reap(time.monotonic())
+        attempt.reap(time.monotonic(), self._clock.look())
         self._bury()
 
     def _bury(self) -> None:
@@ -187,7 +211,7 @@ class Processes:
         dead = [a for a in self._attempts.values() if a.exit is not None]
         if not dead:
             return
-        workers = {a.pid for a in self._attempts.values() if a.exit is None}
+        workers = {a.pid for a in self._attempts.values() if a.exit is None} | self._spares.pids
         orphans = [pid for pid in linux.children() if pid not in workers]
         for pid in orphans:
             self._kill_orphan(pid)
@@ -208,8 +232,18 @@ class Processes:
         pidfd = self._orphans.pop(pid)
         self._selector.unregister(pidfd)
         os.close(pidfd)
-        os.waitpid(pid, 0)
+        _, _, usage = os.wait4(pid, 0)
+        self._count(usage.ru_utime + usage.ru_stime)
         self._bury()
+
+    def _count(self, cpu_s: float) -> None:
+        """CPU time of an orphan is its attempt's, which is known when only one has just ended."""
+        dead = [a for a in self._attempts.values() if a.exit is not None]
+        for attempt in dead:
+            if len(dead) > 1 and cpu_s > LEAST_CPU_S:
+                attempt.strays_cpu_s = None
+            elif attempt.strays_cpu_s is not None:
+                attempt.strays_cpu_s += cpu_s
 
     def _finish(self, attempt: Attempt) -> None:
         if attempt.is_open and self._listening:
@@ -217,6 +251,7 @@ class Processes:
         while attempt.is_open and self._hear(attempt):
             pass
         attempt.is_open = False
+        attempt.close()
         ended = attempt.ended(time.monotonic())
         for fd in attempt.descriptors():
             os.close(fd)
@@ -240,6 +275,8 @@ class Processes:
             reason=ended.reason,
             cpu_s=ended.cpu_s,
             peak_rss_bytes=ended.peak_rss_bytes,
+            contention=ended.contention,
+            switches=ended.switches,
         )
         self._say(ended)
 
@@ -247,6 +284,6 @@ class Processes:
         self._outbox.put(encode(message))
 
     def _descriptors(self) -> set[int]:
-        """What a new worker must not hold: everything the keeper has open for others."""
-        watched = {key.fd for key in self._selector.get_map().values()}
-        return watched.union(*(a.descriptors() for a in self._attempts.values()))
+        """What a new worker must not hold: everything the keeper has open for itself and for others."""
+        own = {self._selector.fileno(), self._stamps.fileno(), *(key.fd for key in self._selector.get_map().values())}
+        return own.union(self._spares.descriptors(), *(a.descriptors() for a in self._attempts.values()))

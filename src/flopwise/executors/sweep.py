@@ -1,4 +1,4 @@
-"""Ends every process of a run that outlived its keeper, found by the run's mark in its environment."""
+"""Ends every process of a run that outlived its keeper, found by the run's mark in its environment, or its group."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from flopwise.errors import ExecutorError
+from flopwise.executors import cgroup
 from flopwise.executors.environment import RUN
 from flopwise.executors.linux import has_marker, kill_marked
 
@@ -17,8 +18,8 @@ LIMIT_S = 20.0
 def sweep(run_id: str, patience_s: float = 0.0) -> int:
     """Wait until no process of a run is left, and end those that do not go by themselves.
 
-    Only processes of this user that were started with ``FLOPWISE_RUN=<run_id>`` are touched, and never
-    this one.
+    Only processes of this user that were started with ``FLOPWISE_RUN=<run_id>``, or that are in the run's
+    control groups, are touched, and never this one.
 
     Args:
         run_id: The run's id.
@@ -43,7 +44,7 @@ def sweep(run_id: str, patience_s: float = 0.0) -> int:
                 fix="they hang in the kernel (a dead file server?); free them, then resume",
             )
         time.sleep(0.005)
-    return len(killed)
+    return len(killed) + cgroup.clear(run_id, LIMIT_S)
 
 
 def marked(run_id: str) -> list[int]:

@@ -13,7 +13,7 @@ from flopwise.trial import Fidelity
 from flopwise.wire import Job, Measurement, Message, Progress
 from flopwise.worker.curve import Curve
 from flopwise.worker.objective import decode
-from flopwise.worker.outlet import Outlet
+from flopwise.worker.outlet import Sink
 from flopwise.worker.values import describe, number, plain, wire_number
 
 SEND_EVERY_S = 0.05
@@ -36,7 +36,7 @@ class AttemptContext:
         told_to_stop: ``should_stop`` has said so.
     """
 
-    def __init__(self, job: Job, outlet: Outlet, objective: str | None, asked: Callable[[], bool]) -> None:
+    def __init__(self, job: Job, outlet: Sink, objective: str | None, asked: Callable[[], bool]) -> None:
         self.seed = job.seed
         self.fidelity = Fidelity.from_json(job.stop)
         self.folder = Path(job.folder)

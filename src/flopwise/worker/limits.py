@@ -9,17 +9,24 @@ from threadpoolctl import ThreadpoolController
 
 
 def apply(threads: int) -> None:
-    """Give every thread pool that is loaded ``threads`` threads.
+    """Give every thread pool that is loaded ``threads`` threads; nothing when they have them already.
 
     Libraries loaded later read their size from the environment, which the executor sets.
 
     Args:
         threads: Of the slot.
     """
-    _controller().limit(limits=threads)
     torch = sys.modules.get("torch")
+    if _applied == [threads] and (torch is None or torch.get_num_threads() == threads):
+        return
+    _controller().limit(limits=threads)
     if torch is not None:
         torch.set_num_threads(threads)
+    _applied[:] = [threads]
+
+
+_applied: list[int] = []
+"""The size last given, here or in the server that this process was forked from."""
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -27,15 +28,22 @@ def write(job: Job, result: Result, rows: Sequence[dict[str, Any]], wall_s: floa
     Returns:
         The result; where the files could not be written (a full disk) with the fact ``not_written``.
     """
-    content = _summary(job, result, rows, wall_s)
+    summary, page = compose(job, result, rows, wall_s)
     folder = Path(job.folder)
     try:
-        _write_whole(folder / "summary.json", json.dumps(content, allow_nan=False), durable=True)
-        _write_whole(folder / "run.md", _page(content), durable=False)
+        _write_whole(folder / "summary.json", summary, durable=True)
+        _write_whole(folder / "run.md", page, durable=False)
     except OSError as error:
-        print(f"summary not written: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # stderr may lie on the same full disk
+            print(f"summary not written: {error}", file=sys.stderr, flush=True)
         return replace(result, info={**result.info, "not_written": str(error)})
     return result
+
+
+def compose(job: Job, result: Result, rows: Sequence[dict[str, Any]], wall_s: float) -> tuple[str, str]:
+    """What goes into the two files; arguments as for :func:`write`."""
+    content = _summary(job, result, rows, wall_s)
+    return json.dumps(content, allow_nan=False), _page(content)
 
 
 def _summary(job: Job, result: Result, rows: Sequence[dict[str, Any]], wall_s: float) -> dict[str, Any]:

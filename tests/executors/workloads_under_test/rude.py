@@ -265,6 +265,10 @@ def look_around(config: Mapping[str, Any], context: Any) -> Any:
     return {"loss": 1.0}
 
 
+def measure_text(config: Mapping[str, Any], context: Any) -> Any:
+    return {"loss": float(len(config["text"]))}
+
+
 def draw(config: Mapping[str, Any], context: Any) -> Any:
     """Global random numbers and the order of a set."""
     context.note(order=list({"a", "b", "c", "d", "e"}))
