@@ -9,6 +9,7 @@
     ├── JournalError              exit code 4
     │   └── JournalDamaged        a record that is not what was written
     ├── ExecutorError             slots or keeper could not be set up
+    │   └── MachineBusy           other studies hold the cores or accelerators asked for; nothing was written
     └── WorkloadError             raised in the worker: the attempt cannot run as configured
         ├── NonFinite             a loss or gradient is not a finite number: the attempt's outcome is nan
         └── ProgramFailed         the study's own program failed; what it printed says why
@@ -142,6 +143,10 @@ class JournalDamaged(JournalError):
 
 class ExecutorError(FlopwiseError):
     """The machine cannot give what the study's execution section asks for."""
+
+
+class MachineBusy(ExecutorError):
+    """Other studies hold what the study's execution section asks for, for longer than it may wait."""
 
 
 class WorkloadError(FlopwiseError):

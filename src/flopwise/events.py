@@ -7,7 +7,7 @@ seconds of the machine that wrote them and compare only within one boot (``Sessi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from flopwise.errors import JournalDamaged
@@ -16,7 +16,7 @@ FORMAT = 1
 """Journal format; raised when an event changes in a way that old readers would misread."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """Root of all events. Subclasses register themselves by class name."""
 
@@ -91,7 +91,8 @@ class SessionClosed(Event):
     """A coordinator let the run go in good order.
 
     Args:
-        reason: planned, finished, paused, interrupted or failed.
+        reason: planned, finished, paused, interrupted or failed; packed when only the way of cutting the machine
+            was measured, and another session goes on.
         detail: One line for people.
         t: Monotonic time of closing, in seconds.
     """
@@ -162,7 +163,7 @@ class PhaseStarted(Event):
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrialProposed(Event):
     """A trial exists. ``visible`` is the number of search trials told to the searcher before."""
 
@@ -176,7 +177,7 @@ class TrialProposed(Event):
     visible: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AttemptStarted(Event):
     """Intent: written and synced before the process is asked for.
 
@@ -192,7 +193,7 @@ class AttemptStarted(Event):
     session: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Measured(Event):
     """Rows of a learning curve: step, elapsed_s, values."""
 
@@ -200,7 +201,7 @@ class Measured(Event):
     rows: list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AttemptEnded(Event):
     """Terminal: the attempt's outcome, values and charge.
 
@@ -221,6 +222,7 @@ class AttemptEnded(Event):
         tail: Last lines of output of a failed attempt.
         interrupted: The study ended it (signal, crash), not the workload: it is run again.
         stamp: Where ended_at comes from: keeper, heartbeat.
+        lost: With whom it was lost, ``keeper`` or ``coordinator``; empty when it was not.
     """
 
     attempt: str
@@ -239,6 +241,7 @@ class AttemptEnded(Event):
     tail: str = ""
     interrupted: bool = False
     stamp: str = "keeper"
+    lost: str = ""
 
 
 @dataclass(frozen=True)
@@ -382,8 +385,25 @@ class VerdictReached(Event):
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """``{"event": name, …fields}``."""
-    return {"event": type(event).__name__, **asdict(event)}
+    """``{"event": name, …fields}``; the fields' values are the event's own, to be encoded and not changed."""
+    return {"event": type(event).__name__, **field_values(event)}
+
+
+def field_values(event: Event) -> dict[str, Any]:
+    """Field to value, in the order of declaration."""
+    return {name: getattr(event, name) for name in field_names(type(event))}
+
+
+def field_names(kind: type[Event]) -> tuple[str, ...]:
+    """The fields of a kind of event, in the order of declaration."""
+    found = _NAMES.get(kind)
+    if found is None:
+        found = _NAMES[kind] = tuple(declared.name for declared in fields(kind))
+    return found
+
+
+_NAMES: dict[type[Event], tuple[str, ...]] = {}
+"""Looked up once a kind, because every record is written and read by it."""
 
 
 def from_json(data: Mapping[str, Any]) -> Event:
@@ -397,7 +417,7 @@ def from_json(data: Mapping[str, Any]) -> Event:
     kind = Event.kinds.get(name) if isinstance(name, str) else None
     if kind is None:
         raise JournalDamaged(f"unknown event {name!r}", fix="read this run with the flopwise version that wrote it")
-    unknown = set(content) - {f.name for f in fields(kind)}
+    unknown = content.keys() - set(field_names(kind))
     if unknown:
         raise JournalDamaged(f"event {name} has unknown fields {sorted(unknown)}")
     try:

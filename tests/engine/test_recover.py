@@ -14,12 +14,15 @@ from flopwise.events import (
     AttemptEnded,
     AttemptStarted,
     Event,
+    PackingMeasured,
+    PackingStarted,
     RunCreated,
     SessionLost,
     SessionOpened,
     TrialProposed,
 )
 from flopwise.journal.replay import RunState
+from flopwise.journal.states import MOST_LOST
 from flopwise.paths import RunFolder
 
 STUDY: dict[str, Any] = {
@@ -115,3 +118,45 @@ def test_a_session_that_closed_in_order_leaves_nothing(folder: RunFolder) -> Non
     ended, lost = recover(folder, RunState(OPEN), OPEN)
     events = [*OPEN, ended, lost]
     assert recover(folder, RunState(events), events) == []
+
+
+def test_what_the_keeper_saw_is_kept(folder: RunFolder) -> None:
+    seen = {"cpu_s": 1.5, "peak_rss_bytes": 4096, "contention": 0.4, "switches": [3, 9]}
+    end = {"event": "end", "at": 103.0, "attempt": ATTEMPT, **seen}
+    stamp(folder, KEEPER, {"event": "start", "at": 101.0, "attempt": ATTEMPT}, end)
+    ended, _ = settled(folder)
+    assert {name: getattr(ended, name) for name in seen} == seen
+    assert ended.lost == "coordinator"
+
+
+def test_an_evaluation_that_is_lost_again_and_again_has_failed(folder: RunFolder) -> None:
+    events: list[Event] = OPEN[:3]
+    for number in range(1, MOST_LOST):
+        name = f"t0000.s0.a{number}"
+        events = [*events, AttemptStarted(name, 7, 0, None, 1)]
+        events.append(AttemptEnded(name, "killed", {}, {}, 1.0, 2.0, 1.0, 0.0, interrupted=True, lost="coordinator"))
+    events = [*events, AttemptStarted(f"t0000.s0.a{MOST_LOST}", 7, 0, None, 1)]
+    ended, _ = recover(folder, RunState(events), events)
+    assert isinstance(ended, AttemptEnded)
+    assert (ended.interrupted, ended.lost) == (False, "coordinator")
+    assert "not for the first time" in ended.cause
+    assert RunState([*events, ended]).trials[0].final(0) == ended
+
+
+def test_a_wave_that_was_cut_off_is_charged_by_the_stamps_of_its_evaluations(folder: RunFolder) -> None:
+    events: list[Event] = [*OPEN[:2], PackingStarted(2, 1, 1, 100.5)]
+    stamp(
+        folder,
+        KEEPER,
+        {"event": "start", "at": 101.0, "attempt": "packing.1.1.0"},
+        {"event": "start", "at": 101.5, "attempt": "packing.1.1.1"},
+        {"event": "end", "at": 104.0, "attempt": "packing.1.1.0"},
+        {"event": "coordinator_gone", "at": 105.0},
+        {"event": "end", "at": 105.25, "attempt": "packing.1.1.1"},
+    )
+    measured, lost = recover(folder, RunState(events), events)
+    assert isinstance(measured, PackingMeasured) and isinstance(lost, SessionLost)
+    assert measured.seconds == [3.0, 3.75]
+    assert (measured.device_s, measured.price) == (6.75, 7200 / 3600 * 6.75 / 2)
+    assert measured.cause.startswith("interrupted") and measured.evaluations_per_hour == 0.0
+    assert lost.t == 105.25

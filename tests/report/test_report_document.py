@@ -28,6 +28,7 @@ def test_the_verdict_comes_first_and_the_rest_follows(story: Any) -> None:
         "Best so far",
         "Trials",
         "Failures",
+        "Slots",
         "Spent",
         "Planned and taken",
         "The same again",

@@ -34,6 +34,7 @@ def test_a_finished_run(story: Any) -> None:
         "number": 8,
         "of": 3,
         "config": {"model.n_layer": 3, "train.lr": 0.003},
+        "derived": {},
         "values": [2.2, 2.21, 2.22],
         "mean": pytest.approx(2.21),
     }
@@ -50,6 +51,7 @@ def test_before_a_verdict_the_baseline_is_the_calibration(story: Any) -> None:
     assert summary["baseline"] == {
         "number": 0,
         "config": {"model.n_layer": 2, "train.lr": 0.001},
+        "derived": {},
         "values": [2.5, 2.52],
         "mean": pytest.approx(2.51),
     }

@@ -101,6 +101,10 @@ trial  n_layer     lr  val_loss  status      time
 outcome  attempts  for example                 in
 nan             1  the loss is nan at step 12  t0002.s0.a1
 
+slot  attempts  failed  CPU  switches/s  contention  now
+   0         6       1    –           –           –  t0005.s0.a1
+   1         0       –    –           –           –  idle
+
 spent  6 evaluations, 1 min 00 s device, 1 min 00 s wall, $0.060 (50% idle)
 left   $0.94 of $1.00"""
     )

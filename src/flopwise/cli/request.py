@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from rich.console import Console
 from flopwise import registry
 from flopwise.cli.options import command_line, interactive
 from flopwise.engine.request import Request
+from flopwise.errors import InputError
 from flopwise.paths import find_study
 from flopwise.report.view import choose_view
-from flopwise.study import Study, load_study
+from flopwise.study import Study, load_study, yaml_text
 
 
 def load(
@@ -24,12 +26,33 @@ def load(
     groups: Sequence[str] | None = None,
     freeze: Sequence[str] | None = None,
 ) -> Study:
-    """The study file with the command line's overrides: where, how much, and which part of the space."""
+    """The study file with the command line's overrides: where, how much, and which part of the space.
+
+    With overrides its text is the study that they make of the file, so that a run folder keeps what was run.
+    """
     loaded = load_study(find_study(study), groups=groups or (), freeze=freeze or ())
     overrides = {key: value for key, value in (("slots", slots), ("executor", executor)) if value is not None}
     registry.load("executors", overrides.get("executor", loaded.canonical["execution"]["executor"]))
-    execution = {**loaded.canonical["execution"], **overrides}
-    return replace(loaded, canonical={**loaded.canonical, "execution": execution})
+    _refuse_options(loaded, executor)
+    canonical = {**loaded.canonical, "execution": {**loaded.canonical["execution"], **overrides}}
+    named = {"group": groups or (), "freeze": freeze or (), **{key: [str(value)] for key, value in overrides.items()}}
+    options = [word for option, values in named.items() for value in values for word in (f"--{option}", value)]
+    if not options:
+        return loaded
+    note = f"{loaded.source} as `{shlex.join(options)}` changed it; to run this again, leave the options out"
+    return replace(loaded, canonical=canonical, text=yaml_text(canonical, note))
+
+
+def _refuse_options(study: Study, executor: str | None) -> None:
+    """Options are one executor's own; no setting is ignored silently."""
+    execution = study.canonical["execution"]
+    if executor not in (None, execution["executor"]) and execution.get("options"):
+        raise InputError(
+            f"the study has options for executor {execution['executor']}",
+            expected=f"no execution.options with --executor {executor}",
+            where=study.source,
+            fix="drop execution.options from the file, or leave out --executor",
+        )
 
 
 def request(runs: Path, *, tier: str | None = None, yes: bool = False, quiet: bool = False) -> Request:

@@ -1,25 +1,32 @@
-"""The attempts of a session: slots, intents, jobs, and the journal's record of how each one ended."""
+"""The attempts of a session: slots, intents, jobs, and the journal's record of how each one ended.
+
+An attempt's id is the fencing token of everything that is said about it. What comes from an attempt that has ended,
+that was replaced, or that nobody knows, is noted and, where it took time, charged; it never counts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from flopwise.budget.ledger import charge
 from flopwise.engine.desk import Desk
 from flopwise.engine.outcomes import Ending, classify
-from flopwise.errors import ExecutorError
-from flopwise.events import AttemptEnded, AttemptStarted, Measured
-from flopwise.journal.replay import TrialState
-from flopwise.study import full_config
+from flopwise.engine.placing import Evaluation, free_slots, next_up
+from flopwise.engine.quarantine import quarantine
+from flopwise.engine.rows import Rows
+from flopwise.errors import ExecutorError, JournalDamaged
+from flopwise.events import AttemptEnded, AttemptStarted, LateResult, Measured
+from flopwise.journal.replay import AttemptState, TrialState
+from flopwise.study import Configs
 from flopwise.trial import Outcome
 from flopwise.wire import Ended, Job, KeeperLost, Measurement, Message, Progress, Reported, Slot, Started
 
 STOP_GRACE_S = 5.0
 """Between SIGTERM and SIGKILL for an attempt that the study ends."""
 
-KEEPER_RESTARTS = 3
-"""How often a keeper may die in one session before the study gives up."""
+KEEPER_RESTARTS = 5
+"""How often keepers may die in one session, without an evaluation found that kills them, before the study gives up."""
 
 
 class Attempts:
@@ -31,26 +38,37 @@ class Attempts:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._busy: dict[str, Slot] = {}
+        self._busy: dict[str, Job] = {}
         self._started_at: dict[str, float] = {}
         self._reported: dict[str, Reported] = {}
-        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._late: dict[str, Reported] = {}
+        self._strays: set[tuple[str, str]] = set()
+        self._rows = Rows()
         self._keeper_deaths = 0
+        self._configs = Configs(desk.study)
 
     @property
     def running(self) -> int:
         """How many attempts have been started and not ended."""
         return len(self._busy)
 
-    @property
-    def free(self) -> int:
-        """How many slots run nothing."""
-        return len(self._desk.executor.slots) - len(self._busy)
+    def next_up(self, waiting: Iterable[Evaluation]) -> Iterable[Evaluation]:
+        """Of the evaluations that wait, those that may be started now."""
+        return next_up(waiting, self._desk.record.state)
 
-    def free_slot(self) -> Slot | None:
-        """The first slot that runs nothing; None when all are busy."""
-        taken = {slot.index for slot in self._busy.values()}
-        return next((slot for slot in self._desk.executor.slots if slot.index not in taken), None)
+    def free_slots(self) -> list[Slot]:
+        """Slots that could be given something now."""
+        slots = self._desk.executor.slots
+        if len(self._busy) >= len(slots):
+            return []
+        return free_slots(slots, {job.slot.index for job in self._busy.values()}, self._desk.record.state)
+
+    def still_free(self, slots: list[Slot], taken: Slot) -> list[Slot]:
+        """What :meth:`free_slots` would say after one was taken; the rest of ``slots`` where that is the same."""
+        if len(self._busy) == 1:
+            return self.free_slots()
+        slots.remove(taken)
+        return slots
 
     def intend(self, trial: TrialState, seed_index: int, slot: Slot, limit_s: float | None) -> Job:
         """Record the intent to run one seed of a trial, and make its job.
@@ -60,13 +78,12 @@ class Attempts:
         desk = self._desk
         attempt = str(trial.next_attempt(seed_index))
         seed = trial.trial.seeds[seed_index]
-        self._busy[attempt] = slot
         desk.record.add(AttemptStarted(attempt, seed, slot.index, limit_s, desk.session))
-        return Job(
+        self._busy[attempt] = Job(
             attempt=attempt,
             kind="evaluate",
             workload=desk.study["workload"],
-            config=full_config(desk.study, trial.trial.config),
+            config=self._configs(trial.trial.config),
             stop=trial.trial.fidelity.to_json(),
             seed=seed,
             slot=slot,
@@ -74,17 +91,37 @@ class Attempts:
             cache=str(desk.folder.cache),
             data=desk.record.state.data,
             timeout_s=limit_s,
+            progress_s=desk.study["evaluation"].get("progress_timeout"),
+            output_bytes=int(desk.study["execution"].get("output_limit", Job.output_bytes)),
             grace_s=STOP_GRACE_S,
             metric=desk.study["objective"]["metric"],
             started_in=desk.hello.folder,
+            phase=trial.trial.phase,
         )
+        return self._busy[attempt]
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Sync the intents, then start the processes."""
+        """Sync the intents, then start the processes.
+
+        Raises:
+            ExecutorError: If the run folder takes no new folders, being gone or on a full disk.
+        """
         self._desk.record.commit()
         for job in jobs:
-            self._desk.folder.attempt(job.attempt).mkdir(mode=0o700)
+            if getattr(self._desk.executor, "folders", True):
+                self._make_folder(job.attempt)
             self._desk.executor.start(job)
+
+    def _make_folder(self, attempt: str) -> None:
+        folder = self._desk.folder.attempt(attempt)
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise ExecutorError(
+                f"no folder can be made for attempt {attempt}: {error.strerror}",
+                where=str(folder),
+                fix="see to the disk and the folder above it, then `flopwise resume`",
+            ) from error
 
     def stop_all(self, reason: str, grace_s: float) -> None:
         """Ask every running attempt to end, and end it after ``grace_s``."""
@@ -98,50 +135,100 @@ class Attempts:
             ExecutorError: If the keeper keeps dying.
         """
         match message:
+            case Progress():
+                self._desk.view.progress(message.text, message.done, message.total)
+            case KeeperLost():
+                self._keeper_lost(message)
+            case Started() | Measurement() | Reported() | Ended() if message.attempt not in self._busy:
+                self._stray(message)
             case Started():
                 self._started_at[message.attempt] = message.at
             case Measurement():
-                row = {"step": message.step, "elapsed_s": message.elapsed_s, "values": dict(message.values)}
-                self._rows.setdefault(message.attempt, []).append(row)
-            case Progress():
-                self._desk.view.progress(message.text, message.done, message.total)
+                self._rows.add(message)
             case Reported():
-                self._reported[message.attempt] = message
-            case Ended() if message.attempt in self._busy:
-                self._ended(message)
-            case KeeperLost():
-                self._keeper_lost(message)
+                self._reported.setdefault(message.attempt, message)
+            case Ended():
+                reported = self._reported.pop(message.attempt, None)
+                self._end(message, classify(reported, message, self._busy[message.attempt]), reported)
 
     def flush_rows(self) -> None:
         """Record the learning-curve rows heard since the last time."""
-        for attempt in list(self._rows):
+        for attempt in self._rows.attempts:
             self._write_rows(attempt)
 
-    def _ended(self, ended: Ended) -> None:
-        limit_s = self._desk.record.state.attempt(ended.attempt).intent.limit_s
-        reported = self._reported.pop(ended.attempt, None)
-        self._end(ended, classify(reported, ended, limit_s), reported)
-
     def _end(self, ended: Ended, ending: Ending, reported: Reported | None) -> None:
+        record, session = self._desk.record, self._desk.session
         self._write_rows(ended.attempt)
-        self._desk.record.add(end_event(self._desk, ended, ending, reported))
-        self._busy.pop(ended.attempt, None)
-        self._started_at.pop(ended.attempt, None)
+        record.add(end_event(self._desk, ended, ending, reported))
+        self._forget(ended.attempt)
+        for slot in record.state.slots.failing:
+            found = quarantine(record.state.slots, slot, session)
+            if found is not None:
+                record.add(found)
+
+    def _forget(self, attempt: str) -> None:
+        del self._busy[attempt]
+        self._rows.forget(attempt)
+        for known in (self._started_at, self._reported):
+            known.pop(attempt, None)
 
     def _write_rows(self, attempt: str) -> None:
-        rows = self._rows.pop(attempt, None)
-        if rows and attempt in self._busy:
+        rows = self._rows.take(attempt)
+        if rows:
             self._desk.record.add(Measured(attempt, rows))
+
+    # What is said about attempts that do not run
+
+    def _stray(self, message: Started | Measurement | Reported | Ended) -> None:
+        """Note it, once a kind and attempt; charge what a late end says."""
+        attempt = self._known(message.attempt)
+        if (message.attempt, type(message).__name__) not in self._strays:
+            self._strays.add((message.attempt, type(message).__name__))
+            said = "is over" if attempt else "was never started"
+            self._desk.view.message(f"{type(message).__name__} of {message.attempt}, which {said}: not counted")
+        if attempt is not None and isinstance(message, Reported):
+            self._late[message.attempt] = message
+        elif attempt is not None and isinstance(message, Ended):
+            self._charge_late(message, attempt)
+
+    def _charge_late(self, ended: Ended, attempt: AttemptState) -> None:
+        """What an attempt took beyond what it has been charged; a mere repetition adds nothing."""
+        reported = self._late.pop(ended.attempt, None)
+        seconds = max(0.0, ended.ended_at - ended.started_at - attempt.device_s)
+        if reported is None and not seconds:
+            return
+        device_s, price = _charge(self._desk, seconds)
+        self._desk.record.add(
+            LateResult(
+                attempt=ended.attempt,
+                outcome=reported.outcome if reported else Outcome.KILLED,
+                metrics=dict(reported.metrics) if reported else {},
+                device_s=device_s,
+                price=price,
+                t=self._desk.clock.monotonic(),
+            )
+        )
+
+    def _known(self, name: str) -> AttemptState | None:
+        """An attempt of this run that has ended; None when there is none of that name."""
+        try:
+            return self._desk.record.state.attempt(name)
+        except (JournalDamaged, ValueError):
+            return None
+
+    # When the keeper dies
 
     def _keeper_lost(self, lost: KeeperLost) -> None:
         """Every running attempt died with its keeper: charge them, open another keeper, go on."""
+        given_up = False
         for attempt in list(self._busy):
             began = self._started_at.get(attempt, lost.at)
-            ending = Ending(Outcome.KILLED, f"its keeper died: {lost.detail}", interrupted=True)
-            self._reported.pop(attempt, None)
-            self._end(Ended(attempt, began, lost.at, None, None, "stopped"), ending, None)
+            ended = Ended(attempt, began, lost.at, None, None, "stopped")
+            ending = self._lost_with_keeper(attempt, lost.detail)
+            given_up = given_up or not ending.interrupted
+            self._end(ended, ending, None)
         self._desk.record.commit()
-        self._keeper_deaths += 1
+        self._keeper_deaths = 0 if given_up else self._keeper_deaths + 1
         if self._keeper_deaths > KEEPER_RESTARTS:
             raise ExecutorError(
                 f"the keeper died {self._keeper_deaths} times in this session",
@@ -152,14 +239,18 @@ class Attempts:
         self._desk.view.message(f"the keeper died ({lost.detail}); starting another")
         self._desk.executor.open(self._desk.hello)
 
+    def _lost_with_keeper(self, name: str, detail: str) -> Ending:
+        state = self._desk.record.state
+        attempt = state.attempt(name)
+        ending = Ending(Outcome.KILLED, f"its keeper died: {detail}", interrupted=True, lost="keeper")
+        if not state.trials[attempt.id.trial].lost_too_often(attempt, "keeper"):
+            return ending
+        return replace(ending, interrupted=False, cause=f"{ending.cause}, not for the first time")
+
 
 def end_event(desk: Desk, ended: Ended, ending: Ending, reported: Reported | None) -> AttemptEnded:
     """The journal's record of an attempt's end, with its charge."""
-    device_s, price = charge(
-        ended.ended_at - ended.started_at,
-        slots=len(desk.executor.slots),
-        price_per_hour=desk.study["execution"]["price_per_hour"],
-    )
+    device_s, price = _charge(desk, ended.ended_at - ended.started_at)
     return AttemptEnded(
         attempt=ended.attempt,
         outcome=ending.outcome,
@@ -171,7 +262,16 @@ def end_event(desk: Desk, ended: Ended, ending: Ending, reported: Reported | Non
         price=price,
         cpu_s=ended.cpu_s,
         peak_rss_bytes=ended.peak_rss_bytes,
+        contention=ended.contention,
+        switches=list(ended.switches) if ended.switches else None,
         cause=ending.cause,
         tail=ended.tail if ending.outcome != Outcome.OK else "",
         interrupted=ending.interrupted,
+        lost=ending.lost,
     )
+
+
+def _charge(desk: Desk, seconds: float) -> tuple[float, float]:
+    """Device-seconds and money for time on one slot of this session."""
+    price_per_hour = desk.study["execution"]["price_per_hour"]
+    return charge(seconds, slots=len(desk.executor.slots), price_per_hour=price_per_hour)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from heapq import nsmallest
 from typing import Any
 
 from flopwise.budget.pricing import CHOOSE_SEEDS
@@ -20,8 +21,7 @@ from flopwise.trial import Phase
 
 def candidates(study: Mapping[str, Any], state: RunState) -> list[TrialState]:
     """The ``confirm.top`` best finished search trials; ties go to the lower number."""
-    ranked = _ranked(state, state.by_phase(Phase.SEARCH))
-    return ranked[: study["confirm"]["top"]]
+    return _ranked(state, state.by_phase(Phase.SEARCH), study["confirm"]["top"])
 
 
 def choose_events(
@@ -97,7 +97,9 @@ def _again(study: Mapping[str, Any], number: int, phase: Phase, trial: TrialStat
     )
 
 
-def _ranked(state: RunState, trials: Sequence[TrialState]) -> list[TrialState]:
-    """Trials that have a loss, best first, ties by number."""
-    losses = [(trial.loss(state.objective), trial.trial.number, trial) for trial in trials]
-    return [trial for loss, _, trial in sorted((x for x in losses if x[0] is not None), key=lambda x: x[:2])]
+def _ranked(state: RunState, trials: Sequence[TrialState], most: int | None = None) -> list[TrialState]:
+    """Trials that have a loss, best first, ties by number; at most so many."""
+    objective = state.objective
+    losses = ((trial.loss(objective), trial) for trial in trials)
+    scored = ((loss, trial.trial.number, trial) for loss, trial in losses if loss is not None)
+    return [trial for _, _, trial in nsmallest(len(trials) if most is None else most, scored)]

@@ -1,14 +1,15 @@
 """Picking up a run whose coordinator died: close its session, and settle every attempt it left open.
 
 An attempt left open has either finished (its ``summary.json`` is complete: its result is adopted, not
-run again) or not (it is charged for the time it ran and run again as the next attempt). Times come
-from the keeper's stamps, which outlive the coordinator; where a stamp is missing, from the last sign of
-life plus one heartbeat.
+run again) or not (it is charged for the time it ran and run again as the next attempt, unless too many were lost
+before it). Times come from the keeper's stamps, which outlive the coordinator; where a stamp is missing, from the last
+sign of life plus one heartbeat. A way of cutting the machine that was being measured is charged until then, too.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,18 @@ from typing import Any
 
 from flopwise.budget.ledger import charge
 from flopwise.engine.loop import HEARTBEAT_S
-from flopwise.events import Alive, AttemptEnded, Event, SessionLost, SessionOpened
+from flopwise.engine.packing import evaluation_names
+from flopwise.engine.wave import INTERRUPTED
+from flopwise.events import (
+    Alive,
+    AttemptEnded,
+    Event,
+    LateResult,
+    PackingMeasured,
+    PackingStarted,
+    SessionLost,
+    SessionOpened,
+)
 from flopwise.executors.stamps import read_stamps
 from flopwise.journal.replay import AttemptState, RunState, SessionState
 from flopwise.paths import RunFolder
@@ -67,12 +79,17 @@ def recover(folder: RunFolder, state: RunState, events: Sequence[Event]) -> list
         return []
     session = state.sessions[-1]
     stamps = fold_stamps(read_stamps(folder.stamps, boot_id=session.opened.boot_id))
-    lost = _lost(session, state, stamps, events)
+    wave = state.packing_started
+    names = evaluation_names(events, wave) if wave is not None else []
+    running = [str(attempt.id) for attempt in state.running()]
+    lost = _lost(session, [*running, *names], stamps, events)
     price_per_hour = state.study["execution"]["price_per_hour"]
-    settled = [
-        _settle(folder, attempt, stamps, lost.t, len(session.opened.slots), price_per_hour)
-        for attempt in state.running()
+    settled: list[Event] = [
+        _settle(folder, attempt, state, stamps, lost.t)
+        for attempt in sorted(state.running(), key=lambda attempt: attempt.id)
     ]
+    if wave is not None:
+        settled.append(_unmeasured(wave, names, stamps, lost.t, price_per_hour))
     return [*settled, lost]
 
 
@@ -82,21 +99,20 @@ def last_sign(events: Iterable[Event]) -> float:
     for event in events:
         if isinstance(event, SessionOpened):
             latest = event.t
-        elif isinstance(event, Alive):
+        elif isinstance(event, Alive | LateResult | PackingStarted | PackingMeasured):
             latest = max(latest, event.t)
         elif isinstance(event, AttemptEnded):
             latest = max(latest, event.ended_at)
     return latest
 
 
-def _lost(session: SessionState, state: RunState, stamps: Stamps, events: Sequence[Event]) -> SessionLost:
+def _lost(session: SessionState, names: Sequence[str], stamps: Stamps, events: Sequence[Event]) -> SessionLost:
     """Until when the lost session is charged: when its keeper saw it go, else one heartbeat after its last sign.
 
     Its attempts outlive it by the moment it takes to end them; that moment is the session's too.
     """
-    open_names = [str(attempt.id) for attempt in state.running()]
-    ends = [float(stamps.ends[name]["at"]) for name in open_names if name in stamps.ends]
-    starts = [stamps.starts[name] for name in open_names if name in stamps.starts]
+    ends = [float(stamps.ends[name]["at"]) for name in names if name in stamps.ends]
+    starts = [stamps.starts[name] for name in names if name in stamps.starts]
     sign = max([last_sign(events), *starts])
     gone = min((at for at in stamps.gone if at >= session.opened.t), default=None)
     if gone is not None:
@@ -104,31 +120,59 @@ def _lost(session: SessionState, state: RunState, stamps: Stamps, events: Sequen
     return SessionLost(session.opened.session, max([sign + HEARTBEAT_S, *ends]), "journal")
 
 
-def _settle(
-    folder: RunFolder, attempt: AttemptState, stamps: Stamps, lost_s: float, slots: int, price_per_hour: float
-) -> AttemptEnded:
+def _settle(folder: RunFolder, attempt: AttemptState, state: RunState, stamps: Stamps, lost_s: float) -> AttemptEnded:
     name = str(attempt.id)
     end = stamps.ends.get(name, {})
     started_at = stamps.starts.get(name, lost_s)
     ended_at = float(end.get("at", max(lost_s, started_at)))
-    device_s, price = charge(ended_at - started_at, slots=slots, price_per_hour=price_per_hour)
-    summary = _summary(folder.summary(name), name)
-    finished = summary is not None and summary["outcome"] in FINISHED
+    device_s, price = charge(
+        ended_at - started_at,
+        slots=len(state.sessions[-1].opened.slots),
+        price_per_hour=state.study["execution"]["price_per_hour"],
+    )
     return AttemptEnded(
         attempt=name,
-        outcome=summary["outcome"] if summary and finished else Outcome.KILLED,
-        metrics=dict(summary["metrics"]) if summary and finished else {},
-        info=dict(summary["info"]) if summary and finished else {},
+        **_ending(folder, attempt, state),
         started_at=started_at,
         ended_at=ended_at,
         device_s=device_s,
         price=price,
         cpu_s=end.get("cpu_s"),
         peak_rss_bytes=end.get("peak_rss_bytes"),
-        cause=summary["cause"] if summary and finished else "the coordinator ended while it ran",
-        interrupted=not finished,
+        contention=end.get("contention"),
+        switches=end.get("switches"),
         stamp="keeper" if "at" in end else "heartbeat",
     )
+
+
+def _ending(folder: RunFolder, attempt: AttemptState, state: RunState) -> dict[str, Any]:
+    """What it reported of its own accord; else that it was lost, and whether it is run again."""
+    summary = _summary(folder.summary(str(attempt.id)), str(attempt.id))
+    if summary is not None and summary["outcome"] in FINISHED:
+        values = {"metrics": dict(summary["metrics"]), "info": dict(summary["info"])}
+        return {**values, "outcome": summary["outcome"], "cause": summary["cause"]}
+    given_up = state.trials[attempt.id.trial].lost_too_often(attempt, "coordinator")
+    cause = "the coordinator ended while it ran" + (", not for the first time" if given_up else "")
+    return {
+        "outcome": Outcome.KILLED,
+        "metrics": {},
+        "info": {},
+        "cause": cause,
+        "interrupted": not given_up,
+        "lost": "coordinator",
+    }
+
+
+def _unmeasured(
+    started: PackingStarted, names: Sequence[str], stamps: Stamps, lost_s: float, price_per_hour: float
+) -> PackingMeasured:
+    """A wave that was cut off: its evaluations are charged by their stamps, and it is run again."""
+    begun = {name: stamps.starts[name] for name in names if name in stamps.starts}
+    ends = {name: float(stamps.ends.get(name, {}).get("at", max(lost_s, at))) for name, at in begun.items()}
+    seconds = [ends[name] - at for name, at in begun.items()]
+    device_s, price = charge(math.fsum(seconds), slots=started.slots, price_per_hour=price_per_hour)
+    cause = f"{INTERRUPTED}: the coordinator ended while it was measured"
+    return PackingMeasured(started.slots, started.threads, seconds, 0.0, None, cause, device_s, price, lost_s)
 
 
 def _summary(path: Path, attempt: str) -> dict[str, Any] | None:

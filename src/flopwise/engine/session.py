@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from flopwise.budget.plan import Plan
+from flopwise.clock import Clock
 from flopwise.engine.desk import Closing, Desk
+from flopwise.engine.ground import as_cut, chosen, ground, is_unpacked, needless, undivided
 from flopwise.engine.guard import Guard
+from flopwise.engine.lease import leased_executor, slot_json
 from flopwise.engine.loop import Loop
+from flopwise.engine.packing import PACKED, Packing
 from flopwise.engine.phases import Search
 from flopwise.engine.pricing import price
 from flopwise.engine.record import Record
@@ -19,10 +24,9 @@ from flopwise.engine.recover import recover
 from flopwise.engine.request import Finish, Request
 from flopwise.engine.signals import Signals
 from flopwise.errors import FlopwiseError, JournalError
-from flopwise.events import PauseAccepted, SessionClosed, SessionOpened, TierChosen
+from flopwise.events import PackingChosen, PauseAccepted, SessionClosed, SessionOpened, TierChosen
 from flopwise.executors.executor import Executor
-from flopwise.executors.slots import make_slots
-from flopwise.executors.topology import machine, usable_cores
+from flopwise.executors.topology import machine
 from flopwise.paths import RunFolder
 from flopwise.registry import load
 from flopwise.report.summary import summarise
@@ -41,11 +45,9 @@ ASK_ABOVE_PRICE = 1.0
 """And so is one that costs this much or more, in the currency of ``price_per_hour``."""
 
 
-def make_executor(study: dict[str, Any]) -> Executor:
-    """The study's executor on this machine's slots, not yet open."""
-    execution = study["execution"]
-    kind: Callable[[tuple[Slot, ...]], Executor] = load("executors", execution["executor"])
-    return kind(make_slots(usable_cores(), execution["slots"], execution["threads"]))
+def facts_of(executor: Executor) -> dict[str, Any]:
+    """The machine, and what sets attempts of this executor apart from real ones; JSON values."""
+    return {**machine(), **getattr(executor, "facts", {})}
 
 
 class Session:
@@ -65,9 +67,11 @@ class Session:
         self._spend = spend
         self._study = record.state.study
         self._spec = load("workloads", self._study["workload"])
-        self._executor = make_executor(self._study)
-        self._slots = self._executor.slots
-        self._number = len(record.state.sessions) + 1
+        self._executor: Executor
+        self._slots: tuple[Slot, ...] = ()
+        self._clock: Clock = request.clock
+        self._number = 0
+        self._packing: PackingChosen | None = None
         self._opened_at = 0.0
         self._declined = False
         self._plan: Plan | None = None
@@ -77,22 +81,66 @@ class Session:
         view = self._request.view
         view.open()
         try:
-            with Signals() as signals:
+            with self._request.signals or Signals() as signals:
                 closing = self._work(signals)
         finally:
             view.close()
         return self._finish(closing)
 
     def _work(self, signals: Signals) -> Closing:
-        hello = self._hello()
+        """Find out how to cut the machine, if the study wants that measured, and work on those slots."""
         self._request.view.message(f"run folder {self._folder.root}")
-        self._opened_at = self._request.clock.monotonic()
+        if self._request.executor is None and is_unpacked(self._record.state):
+            closing = self._pack(signals)
+            if closing.reason != PACKED:
+                return closing
+        study = as_cut(self._study, chosen(self._record.state) or self._packing)
+        return self._work_on_slots(study, signals, lambda desk: Loop(desk).run())
+
+    def _pack(self, signals: Signals) -> Closing:
+        """Measure the packing in a session of its own, on the whole machine; or see that there is no need to."""
+        here = ground(self._study)
+        self._packing = needless(self._study, here)
+        if self._packing is not None:
+            return Closing(PACKED)
+        return self._work_on_slots(undivided(self._study), signals, lambda desk: Packing(desk, here).run())
+
+    def _work_on_slots(self, study: Mapping[str, Any], signals: Signals, work: Callable[[Desk], Closing]) -> Closing:
+        """Wait for slots, and work on them: one session of the journal."""
+        with self._leased(study, signals) as executor:
+            if executor is None:
+                return Closing("interrupted", f"{signals.last} while waiting for cores; nothing was started")
+            self._use(executor)
+            self._number = len(self._record.state.sessions) + 1
+            return self._session(signals, work)
+
+    def _use(self, executor: Executor) -> None:
+        """Take its slots and its clock; a simulation need not be durable, a debugger needs the terminal."""
+        self._executor, self._slots = executor, executor.slots
+        self._clock = getattr(executor, "clock", self._request.clock)
+        if not getattr(executor, "durable", True):
+            self._record.let_go_of_durability()
+        if getattr(executor, "shares_terminal", False):
+            self._request.view.close()
+
+    def _leased(self, study: Mapping[str, Any], signals: Signals) -> AbstractContextManager[Executor | None]:
+        """An executor on slots that are ours; None after a signal."""
+        created, request = self._record.state.created, self._request
+        if request.executor is not None:
+            return nullcontext(request.executor)
+        assert created is not None
+        run = self._folder.name, created.run_id
+        return leased_executor(study, *run, signals, request.clock, request.view.message)
+
+    def _session(self, signals: Signals, work: Callable[[Desk], Closing]) -> Closing:
+        hello = self._hello()
+        self._opened_at = self._clock.monotonic()
         try:
             ready = self._executor.open(hello)
             for problem in ready.problems:
                 self._request.view.message(f"note: {problem}")
             self._enter()
-            closing = Loop(self._desk(hello, signals)).run()
+            closing = work(self._desk(hello, signals))
         except JournalError:
             raise
         except FlopwiseError as error:
@@ -110,7 +158,7 @@ class Session:
         record.add(*recover(self._folder, state, record.events))
         if state.paused is not None:
             record.add(PauseAccepted(state.paused.policy))
-        facts = machine()
+        facts = facts_of(self._executor)
         record.add(
             SessionOpened(
                 session=self._number,
@@ -119,18 +167,20 @@ class Session:
                 boot_id=facts["boot_id"],
                 wall=self._request.clock.wall(),
                 machine=facts,
-                slots=[{"index": s.index, "cores": list(s.cores), "threads": s.threads} for s in self._slots],
+                slots=[slot_json(slot) for slot in self._slots],
                 command=self._request.command,
                 tier=self._request.tier or "",
                 t=self._opened_at,
             )
         )
+        if self._packing is not None:
+            record.add(self._packing)
         record.commit()
 
     def _leave(self, closing: Closing) -> None:
         opened = [session for session in self._record.state.sessions if session.opened.session == self._number]
         if opened:
-            now = self._request.clock.monotonic()
+            now = self._clock.monotonic()
             self._record.add(SessionClosed(self._number, closing.reason, closing.detail, now))
             self._record.commit()
 
@@ -165,8 +215,8 @@ class Session:
             hello=hello,
             view=request.view,
             signals=signals,
-            clock=request.clock,
-            guard=Guard(study, policies, request.clock),
+            clock=self._clock,
+            guard=Guard(study, policies, self._clock),
             session=self._number,
             has_data=self._spec.prepare is not None,
             choose_tier=self._choose_tier,
@@ -177,13 +227,14 @@ class Session:
         """Price the tiers, show them, and ask where there is much to spend and somebody to ask."""
         state = self._record.state
         self._plan = priced = price(state, self._record.ledger, len(self._slots))
-        self._request.view.message(plan_text(priced, self._study))
+        self._request.view.message(plan_text(priced, self._study, summarise(self._record.stream())["packing"]))
         if not self._spend:
             return None
         name = self._tier_name()
         tier = priced.tier(name)
         question = f"Spend tier {name}: {format_seconds(tier.wall_s)}, {format_money(tier.price)}?"
-        if (tier.wall_s > ASK_ABOVE_S or tier.price >= ASK_ABOVE_PRICE) and not self._ask(question):
+        much = tier.wall_s > ASK_ABOVE_S or tier.price >= ASK_ABOVE_PRICE
+        if much and "simulated" not in facts_of(self._executor) and not self._ask(question):
             self._declined = True
             return None
         return TierChosen(name, priced.to_json())
@@ -192,7 +243,8 @@ class Session:
         """Put a question while the view is out of the way."""
         self._request.view.close()
         answer = self._request.ask(question)
-        self._request.view.open()
+        if not getattr(self._executor, "shares_terminal", False):
+            self._request.view.open()
         return answer
 
     def _tier_name(self) -> str:
@@ -209,13 +261,12 @@ class Session:
             searcher: Searcher = kind(space, seed, options, centre=centre, population=tier.get("population"))
             return searcher
 
-        searcher = Constrained(make, study["search"]["seed"], space, rules_of(study).allows)
+        rules, seed = rules_of(study), study["search"]["seed"]
+        searcher = Constrained(make, seed, space, rules.allows) if rules else make(seed)
         return Search(searcher, study, tier, len(self._slots))
 
     def _finish(self, closing: Closing) -> Finish:
-        events = self._record.events
-        write_report(self._folder, events)
-        summary = summarise(events)
+        summary = write_report(self._folder, self._record.stream())
         if self._plan is not None:
             summary["plan"] = self._plan.to_json()
         reason = "declined" if self._declined else closing.reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from flopwise.errors import JournalDamaged
@@ -12,7 +12,11 @@ from flopwise.events import (
     AttemptStarted,
     DataPrepared,
     Event,
+    LateResult,
     Measured,
+    PackingChosen,
+    PackingMeasured,
+    PackingStarted,
     PauseAccepted,
     PhaseStarted,
     PolicyRaised,
@@ -20,98 +24,18 @@ from flopwise.events import (
     SessionClosed,
     SessionLost,
     SessionOpened,
+    SlotQuarantined,
     StudyRevised,
     TierChosen,
     TrialProposed,
     VerdictReached,
 )
+from flopwise.journal.slot_health import SlotHealth
+from flopwise.journal.states import DOUBTED, AttemptState, SessionState, Shared, TrialState, Waiting
 from flopwise.objective import Objective
 from flopwise.trial import AttemptId, Fidelity, Outcome, Phase, Told, Trial
 
-RETRIED = frozenset({Outcome.KILLED, Outcome.OOM})
-"""Outcomes worth another attempt: the same process may live where this one died."""
-
-
-@dataclass
-class AttemptState:
-    """One process: its intent, its curve so far, and how it ended."""
-
-    id: AttemptId
-    intent: AttemptStarted
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    ended: AttemptEnded | None = None
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """None while it runs."""
-        return None if self.ended is None else Outcome(self.ended.outcome)
-
-
-@dataclass
-class TrialState:
-    """A trial and all attempts made for it, in order."""
-
-    trial: Trial
-    retries: int
-    attempts: list[AttemptState] = field(default_factory=list)
-
-    def of_seed(self, seed_index: int) -> list[AttemptState]:
-        """Attempts of one seed, in order."""
-        return [a for a in self.attempts if a.id.seed_index == seed_index]
-
-    def final(self, seed_index: int) -> AttemptEnded | None:
-        """The attempt that counts for a seed: ok, failed for good, or out of retries; else None."""
-        counted = [a.ended for a in self.of_seed(seed_index) if a.ended is not None and not a.ended.interrupted]
-        if not counted:
-            return None
-        last = counted[-1]
-        if Outcome(last.outcome) in RETRIED and len(counted) <= self.retries:
-            return None
-        return last
-
-    def finals(self) -> list[AttemptEnded | None]:
-        """:meth:`final` of every seed, in seed order."""
-        return [self.final(index) for index in range(len(self.trial.seeds))]
-
-    @property
-    def finished(self) -> bool:
-        return all(end is not None for end in self.finals())
-
-    def waiting(self) -> list[int]:
-        """Seed indexes that need an attempt started."""
-        return [
-            index
-            for index, end in enumerate(self.finals())
-            if end is None and all(a.ended is not None for a in self.of_seed(index))
-        ]
-
-    def next_attempt(self, seed_index: int) -> AttemptId:
-        """Id of the next attempt of a seed: never one that was used before."""
-        return AttemptId(self.trial.number, seed_index, len(self.of_seed(seed_index)) + 1)
-
-    def losses(self, objective: Objective) -> list[float | None]:
-        """One loss a seed, smaller is better; None where it failed or has not ended."""
-        return [
-            objective.loss(end.metrics) if end is not None and end.outcome == Outcome.OK else None
-            for end in self.finals()
-        ]
-
-    def loss(self, objective: Objective) -> float | None:
-        """Mean loss over all seeds; None when any seed failed or has not ended."""
-        losses = [loss for loss in self.losses(objective) if loss is not None]
-        return sum(losses) / len(losses) if len(losses) == len(self.trial.seeds) else None
-
-    def failure(self) -> AttemptEnded | None:
-        """The first seed's end that made the trial fail; None when none did."""
-        return next((end for end in self.finals() if end is not None and end.outcome != Outcome.OK), None)
-
-
-@dataclass
-class SessionState:
-    """One coordinator's time with the run; ``closed`` is None while it lasts."""
-
-    opened: SessionOpened
-    closed: SessionClosed | SessionLost | None = None
+__all__ = ["AttemptState", "RunState", "SessionState", "TrialState"]
 
 
 class RunState:
@@ -124,6 +48,12 @@ class RunState:
         open: Trials that have not finished, by number.
         completed: Numbers of finished trials, in the order they finished.
         final_ends: The end that counts of every evaluation, in journal order.
+        slots: How the slots of the last session fare.
+        quarantined: Slots of the last session on which nothing more is started.
+        suspects: Evaluations (trial and seed index) that keepers keep dying with, and that have to be run again.
+        packings: What each way of cutting the machine gave, in journal order.
+        packing_started: The way that is being measured; None when none is.
+        packing: The way that was chosen; None before.
 
     Raises:
         JournalDamaged: If the events contradict each other (an end without a start, a trial twice).
@@ -143,8 +73,18 @@ class RunState:
         self.open: dict[int, TrialState] = {}
         self.completed: list[int] = []
         self.final_ends: list[AttemptEnded] = []
+        self.slots = SlotHealth()
+        self.quarantined: dict[int, SlotQuarantined] = {}
+        self.suspects: set[tuple[int, int]] = set()
+        self.packings: list[PackingMeasured] = []
+        self.packing_started: PackingStarted | None = None
+        self.packing: PackingChosen | None = None
+        self._running: dict[AttemptId, AttemptState] = {}
         self._search_completed: list[int] = []
         self._by_phase: dict[Phase, list[TrialState]] = {phase: [] for phase in Phase}
+        self._open_in: dict[Phase, dict[int, TrialState]] = {phase: {} for phase in Phase}
+        self._waiting = Waiting()
+        self._shared = Shared()
         self.raised: list[PolicyRaised] = []
         self.paused: PolicyRaised | None = None
         self.accepted_at: dict[str, int] = {}
@@ -170,7 +110,22 @@ class RunState:
 
     def unfinished(self, phase: Phase) -> list[TrialState]:
         """Trials of a phase that have not finished, in number order."""
-        return [trial for trial in self.open.values() if trial.trial.phase == phase]
+        return list(self._open_in[phase].values())
+
+    def proposed(self, phase: Phase) -> int:
+        """How many trials of a phase there are."""
+        return len(self._by_phase[phase])
+
+    def unfinished_count(self, phase: Phase) -> int:
+        """How many trials of a phase have not finished."""
+        return len(self._open_in[phase])
+
+    def waiting(self, phase: Phase) -> Iterator[tuple[TrialState, int]]:
+        """Evaluations of a phase that need an attempt started, as trial and seed index, in that order."""
+        for number, seed_index in self._waiting:
+            trial = self.trials[number]
+            if trial.trial.phase is phase:
+                yield trial, seed_index
 
     def attempt(self, attempt: str) -> AttemptState:
         """One attempt by id.
@@ -185,6 +140,19 @@ class RunState:
                 return known
         raise JournalDamaged(f"attempt {attempt} was never started")
 
+    def let_go(self, *, curve: str | None = None, points: Iterable[int] = ()) -> None:
+        """Forget what only a report needs, which reads the journal again: a run's memory stays small.
+
+        Args:
+            curve: Attempt whose learning curve is over.
+            points: Trials whose points the searcher has been told.
+        """
+        if curve is not None:
+            self.attempt(curve).rows = ()
+        for number in points:
+            known = self.trials[number]
+            known.trial = replace(known.trial, point=None)
+
     def ended(self) -> Iterator[AttemptEnded]:
         """All ended attempts, in trial order."""
         for _, trial in sorted(self.trials.items()):
@@ -194,7 +162,7 @@ class RunState:
 
     def running(self) -> list[AttemptState]:
         """Attempts started and not ended (or lost with their coordinator)."""
-        return [a for t in self.open.values() for a in t.attempts if a.ended is None]
+        return list(self._running.values())
 
     def told(self, start: int = 0) -> list[Told]:
         """Finished search trials in the order they finished, from the ``start``-th on."""
@@ -210,19 +178,17 @@ class RunState:
 
     def _on_SessionOpened(self, event: SessionOpened) -> None:
         self.sessions.append(SessionState(event))
+        self.slots = SlotHealth(slot["index"] for slot in event.slots)
+        self.quarantined = {}
 
-    def _on_SessionClosed(self, event: SessionClosed) -> None:
-        self._close(event)
-
-    def _on_SessionLost(self, event: SessionLost) -> None:
-        self._close(event)
-
-    def _close(self, event: SessionClosed | SessionLost) -> None:
+    def _on_SessionClosed(self, event: SessionClosed | SessionLost) -> None:
         for session in self.sessions:
             if session.opened.session == event.session:
                 session.closed = event
                 return
         raise JournalDamaged(f"session {event.session} ended but never opened")
+
+    _on_SessionLost = _on_SessionClosed
 
     def _on_DataPrepared(self, event: DataPrepared) -> None:
         self.data, self.data_ready = event.pin, True
@@ -241,14 +207,17 @@ class RunState:
             number=event.number,
             phase=Phase(event.phase),
             config=event.config,
-            fidelity=Fidelity.from_json(event.stop),
-            seeds=tuple(event.seeds),
+            fidelity=self._shared(Fidelity.from_json(event.stop)),
+            seeds=self._shared(tuple(event.seeds)),
             point=None if event.point is None else tuple(event.point),
             of=event.of,
         )
         known = TrialState(trial, int(self.study["execution"]["retries"]))
         self.trials[event.number] = self.open[event.number] = known
         self._by_phase[trial.phase].append(known)
+        self._open_in[trial.phase][event.number] = known
+        for seed_index in range(len(trial.seeds)):
+            self._waiting.add((event.number, seed_index))
 
     def _on_AttemptStarted(self, event: AttemptStarted) -> None:
         number = AttemptId.parse(event.attempt)
@@ -257,25 +226,68 @@ class RunState:
             raise JournalDamaged(f"attempt {event.attempt} belongs to no trial")
         if any(a.id == number for a in trial.attempts):
             raise JournalDamaged(f"attempt {event.attempt} was started twice")
-        trial.attempts.append(AttemptState(number, event))
+        attempt = AttemptState(number, event, alone=not self._running)
+        if len(self._running) == 1:
+            next(iter(self._running.values())).alone = False
+        trial.attempts = (*trial.attempts, attempt)
+        self._running[number] = attempt
+        self._waiting.remove((number.trial, number.seed_index))
 
     def _on_Measured(self, event: Measured) -> None:
-        self.attempt(event.attempt).rows.extend(event.rows)
+        attempt = self.attempt(event.attempt)
+        attempt.rows = [*attempt.rows, *event.rows]
 
     def _on_AttemptEnded(self, event: AttemptEnded) -> None:
         attempt = self.attempt(event.attempt)
         if attempt.ended is not None:
             raise JournalDamaged(f"attempt {event.attempt} ended twice")
         attempt.ended = event
+        self._running.pop(attempt.id, None)
         trial = self.trials[attempt.id.trial]
+        if not event.interrupted:
+            self._judge_slot(attempt, trial)
+        evaluation = (attempt.id.trial, attempt.id.seed_index)
         if trial.final(attempt.id.seed_index) is event:
             self.final_ends.append(event)
+            self.suspects.discard(evaluation)
+        else:
+            self._waiting.add(evaluation)
+            if trial.suspect(attempt.id.seed_index):
+                self.suspects.add(evaluation)
         if trial.finished:
             self._complete(trial)
+
+    def _judge_slot(self, attempt: AttemptState, trial: TrialState) -> None:
+        """Is this end the config's, or may it be the slot's? An evaluation's end is doubted once."""
+        slot, outcome = attempt.intent.slot, Outcome(attempt.ended.outcome if attempt.ended else "")
+        self.slots.ended(slot, attempt.id.trial, str(attempt.id), outcome)
+        before = any(a.doubted for a in trial.of_seed(attempt.id.seed_index))
+        attempt.doubted = outcome in DOUBTED and not before and self.slots.doubtful(slot)
+
+    def _on_LateResult(self, event: LateResult) -> None:
+        attempt = self.attempt(event.attempt)
+        if attempt.ended is None:
+            raise JournalDamaged(f"attempt {event.attempt} has a late result and has not ended")
+        attempt.late = (*attempt.late, event)
+
+    def _on_SlotQuarantined(self, event: SlotQuarantined) -> None:
+        self.quarantined[event.slot] = event
+        self.slots.quarantine(event.slot)
+
+    def _on_PackingStarted(self, event: PackingStarted) -> None:
+        self.packing_started = event
+
+    def _on_PackingMeasured(self, event: PackingMeasured) -> None:
+        self.packings.append(event)
+        self.packing_started = None
+
+    def _on_PackingChosen(self, event: PackingChosen) -> None:
+        self.packing = event
 
     def _complete(self, trial: TrialState) -> None:
         number = trial.trial.number
         self.open.pop(number, None)
+        self._open_in[trial.trial.phase].pop(number, None)
         self.completed.append(number)
         if trial.trial.phase == Phase.SEARCH:
             self._search_completed.append(number)

@@ -11,6 +11,8 @@ from flopwise.report import rows
 from flopwise.report.blocks import Block, Mono, as_markdown, bullets, code, say
 from flopwise.report.grid import Grid
 from flopwise.report.headline import Summary, headline, price_line
+from flopwise.report.packing import packing_grid, packing_sentences
+from flopwise.report.slot_use import slot_grid, slot_sentences
 from flopwise.report.text import cell, number, percent, sparkline
 
 BEST_TRIALS = 10
@@ -50,6 +52,8 @@ def sections(summary: Summary) -> dict[str, list[Block]]:
         "Trials": _trials(summary),
         "Warnings": _warnings(summary),
         "Failures": _failures(summary),
+        "Packing": _packing(summary),
+        "Slots": _slots(summary),
         "Spent": _spent(summary),
         "Planned and taken": _planned(summary),
         "The same again": _again(summary),
@@ -59,6 +63,8 @@ def sections(summary: Summary) -> dict[str, list[Block]]:
 
 
 def _verdict(summary: Summary) -> Section:
+    if "simulated" in summary["machine"]:
+        yield say("Simulated: times, failures and, unless the workload itself was run, values are made up.")
     yield say(f"{headline(summary)}.", strong=True)
     if summary["verdict"]:
         yield bullets(summary["verdict"]["reasons"])
@@ -78,7 +84,7 @@ def _winner(summary: Summary) -> Section:
     yield losses
     yield from _interval(summary["verdict"]["numbers"])
     yield say("The winner's values in full, to be put into a study's ", Mono("base"), ":")
-    yield code(_nested(winner["config"]), "yaml")
+    yield code(_nested(_lines(winner)), "yaml")
 
 
 def _interval(numbers: Mapping[str, Any]) -> Section:
@@ -130,6 +136,23 @@ def _failures(summary: Summary) -> Section:
         yield rows.failures(summary)
 
 
+def _packing(summary: Summary) -> Section:
+    packing = summary["packing"]
+    if packing is None:
+        return
+    yield bullets(packing_sentences(packing))
+    if packing["pairs"]:
+        yield packing_grid(packing)
+
+
+def _slots(summary: Summary) -> Section:
+    sentences = list(slot_sentences(summary))
+    if sentences:
+        yield bullets(sentences)
+    if any(row["attempts"] for row in summary["slot_use"]):
+        yield slot_grid(summary["slot_use"])
+
+
 def _spent(summary: Summary) -> Section:
     account = summary["spend"]
     yield rows.spend(summary)
@@ -147,6 +170,7 @@ def _planned(summary: Summary) -> Section:
 
 def _again(summary: Summary) -> Section:
     if summary["command"]:
+        yield say("In the folder that the study was started in:")
         yield code([summary["command"]], "sh")
     versions = ", ".join(f"{name} {version}" for name, version in sorted(summary["versions"].items()))
     machine = ", ".join(f"{key} {value}" for key, value in summary["machine"].items() if not _nested_value(value))
@@ -167,19 +191,25 @@ def _nested_value(value: Any) -> bool:
     return isinstance(value, dict | list)
 
 
-def _nested(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
-    """Dotted keys as nested YAML; values in JSON, which YAML reads."""
+def _lines(trial: Mapping[str, Any]) -> dict[str, str]:
+    """Dotted key to what stands behind it in YAML: JSON, which YAML reads. Computed values say so."""
+    searched = {key: json.dumps(value) for key, value in trial["config"].items()}
+    return {**searched, **{key: f"{json.dumps(value)}  # derived" for key, value in trial["derived"].items()}}
+
+
+def _nested(lines: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    """Dotted keys as nested YAML."""
     groups: dict[str, Any] = {}
-    for key, value in config.items():
+    for key, text in lines.items():
         head, _, rest = key.partition(".")
         if rest:
-            groups.setdefault(head, {})[rest] = value
+            groups.setdefault(head, {})[rest] = text
         else:
-            groups[head] = value
-    for head, value in groups.items():
+            groups[head] = text
+    for head, inner in groups.items():
         name = head if re.fullmatch(r"[A-Za-z_][\w-]*", head) else json.dumps(head)
-        if isinstance(value, dict):
+        if isinstance(inner, dict):
             yield f"{'  ' * depth}{name}:"
-            yield from _nested(value, depth + 1)
+            yield from _nested(inner, depth + 1)
         else:
-            yield f"{'  ' * depth}{name}: {json.dumps(value)}"
+            yield f"{'  ' * depth}{name}: {inner}"

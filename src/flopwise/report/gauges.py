@@ -25,6 +25,9 @@ MOST_SHARES = 6
 
 BUSY = "▁▂▃▄▅▆▇█"
 
+OUT = "×"
+"""In place of a bar: the slot is quarantined."""
+
 
 def gauges(
     state: RunState, ledger: Ledger, standing: Standing, meter: SlotMeter | None, width: int
@@ -103,12 +106,16 @@ def slots_line(state: RunState, meter: SlotMeter | None) -> str:
     on = {attempt.intent.slot: str(attempt.id) for attempt in running}
     shares = [_share(on.get(slot["index"]), slot["threads"], meter) for slot in slots]
     known = [share for share in shares if share is not None]
-    bars = "".join(_bar_of(slot["index"] in on, share) for slot, share in zip(slots, shares, strict=True))
+    out = state.quarantined
+    bars = "".join(
+        OUT if slot["index"] in out else _bar_of(slot["index"] in on, share)
+        for slot, share in zip(slots, shares, strict=True)
+    )
     load = ""
     if known:
         each = " ".join(percent(share) if share is not None else "·" for share in shares)
         load = f"CPU {each}" if len(slots) <= MOST_SHARES else f"CPU {percent(sum(known) / len(known))} on average"
-    return f"{bars}  {joined(f'{len(on)} of {len(slots)} busy', load)}"
+    return f"{bars}  {joined(f'{len(on)} of {len(slots)} busy', load, f'{len(out)} quarantined' if out else '')}"
 
 
 def _share(attempt: str | None, threads: int, meter: SlotMeter | None) -> float | None:

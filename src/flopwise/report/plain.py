@@ -17,6 +17,7 @@ from flopwise.events import (
     PolicyRaised,
     SessionLost,
     SessionOpened,
+    SlotQuarantined,
     TierChosen,
     VerdictReached,
 )
@@ -91,6 +92,8 @@ class PlainView:
                 yield phase_line(event, state)
             case AttemptEnded():
                 yield from self._ended(event, state)
+            case SlotQuarantined():
+                yield f"slot {event.slot} is quarantined: {plain(event.cause)}"
             case PolicyRaised():
                 yield f"{plain(event.policy)}: {event.action}: {plain(event.cause)}"
             case PauseAccepted():

@@ -1,7 +1,7 @@
-"""How busy the slots are: the CPU share of every running attempt, and when it began.
+"""How busy the slots are: the CPU share and context switches of every running attempt, and when it began.
 
-The keeper stamps the process and the start of every attempt in the run folder; the share is the growth of CPU
-time of that process and its children between two looks, or since it began.
+The keeper stamps the process and the start of every attempt in the run folder; shares and rates are the growth of
+that process's and its children's counts between two looks, or since it began.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Start:
 class _Look:
     at: float
     cpu_s: float
+    switches: int | None
     share: float = 0.0
+    switches_per_s: float | None = None
 
 
 class SlotMeter:
@@ -46,11 +48,18 @@ class SlotMeter:
     Args:
         place: The folder of a run.
         cpu_s: CPU seconds of a process and its children so far; None when it is gone.
+        switches: Their context switches so far; None when that is unknown.
     """
 
-    def __init__(self, place: Callable[[RunState], RunFolder], cpu_s: Callable[[int], float | None] | None = None):
+    def __init__(
+        self,
+        place: Callable[[RunState], RunFolder],
+        cpu_s: Callable[[int], float | None] | None = None,
+        switches: Callable[[int], int | None] | None = None,
+    ) -> None:
         self._place = place
         self._cpu_s = cpu_s or tree_cpu_s
+        self._switches = switches or tree_switches
         self._starts: dict[str, Start] = {}
         self._looks: dict[str, _Look] = {}
         self._offset = 0
@@ -80,15 +89,24 @@ class SlotMeter:
         look = self._looks.get(attempt)
         return None if look is None else look.share
 
+    def switches_per_s(self, attempt: str) -> float | None:
+        """Context switches a second when last measured; None while unknown."""
+        look = self._looks.get(attempt)
+        return None if look is None else look.switches_per_s
+
     def _measure(self, attempt: str, now: float) -> None:
         before = self._looks.get(attempt)
         if before is not None and now - before.at < LOOK_EVERY_S:
             return
         start = self._starts[attempt]
         cpu_s = self._cpu_s(start.pid)
-        since = before or _Look(start.at, 0.0)
-        if cpu_s is not None and now - since.at >= LEAST_S:
-            self._looks[attempt] = _Look(now, cpu_s, max(0.0, cpu_s - since.cpu_s) / (now - since.at))
+        since = before or _Look(start.at, 0.0, 0)
+        passed_s = now - since.at
+        if cpu_s is not None and passed_s >= LEAST_S:
+            switches = self._switches(start.pid)
+            known = switches is not None and since.switches is not None
+            rate = max(0, (switches or 0) - (since.switches or 0)) / passed_s if known else None
+            self._looks[attempt] = _Look(now, cpu_s, switches, max(0.0, cpu_s - since.cpu_s) / passed_s, rate)
 
     def _read_stamps(self, path: Path) -> None:
         """Take in whole lines that were not there before."""
@@ -123,6 +141,16 @@ def tree_cpu_s(pid: int) -> float | None:
     except (psutil.Error, OSError):
         return None
     return float(sum(time.user + time.system for time in times))
+
+
+def tree_switches(pid: int) -> int | None:
+    """Context switches, both kinds, of a process and its living children so far; None when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        counts = [each.num_ctx_switches() for each in (process, *process.children(recursive=True))]
+    except (psutil.Error, OSError, NotImplementedError):
+        return None
+    return int(sum(count.voluntary + count.involuntary for count in counts))
 
 
 def _boot_id() -> str:

@@ -85,7 +85,7 @@ class Standing:
         left = self.left(state)
         if left is None or not self._timed or not state.sessions:
             return None
-        return left * self._seconds / self._timed / max(1, len(state.sessions[-1].opened.slots))
+        return left * self._seconds / self._timed / max(1, len(state.slots.usable))
 
 
 def planned_by_phase(state: RunState) -> Mapping[Phase, int] | None:

@@ -27,10 +27,12 @@ machine        ``{cores, memory_bytes, …}``.
 slots          One ``{index, cores, threads}`` a slot.
 versions       Of ``RunCreated``.
 verdict        ``{verdict, reasons, numbers}`` of ``VerdictReached``; null before.
-baseline       ``{number, config, values, mean}``: the trial that stands for the baseline. After a verdict
-               the decide phase's trial of 0 (fresh seeds), where there is one; else trial 0.
-winner         ``{number, of, config, values, mean}``: the decide phase's trial of the verdict's winner,
-               whose number is ``of``; null before a verdict and where there is none.
+baseline       ``{number, config, derived, values, mean}``: the trial that stands for the baseline. After a
+               verdict the decide phase's trial of 0 (fresh seeds), where there is one; else trial 0.
+               ``config`` holds the keys of the space; ``derived`` what the study computes from it (and is
+               empty where it computes nothing). So it is wherever there is a ``config``.
+winner         ``{number, of, config, derived, values, mean}``: the decide phase's trial of the verdict's
+               winner, whose number is ``of``; null before a verdict and where there is none.
 best_so_far    ``[{trial, spent_device_s, value}]``: a row for every finished trial of calibration or search
                whose value is better than all before it, in the order of finishing. ``spent_device_s`` is
                the sum of ``device_s`` of all attempts ended by then.
@@ -41,18 +43,34 @@ spend          The ledger without a clock. ``evaluations``: seeds of trials with
                ``ended_at`` of its attempts. ``idle_price``: those seconds at ``price_per_hour`` less
                ``attempts_price``, at least 0. ``total_price``: both prices. ``by_phase``: ``{phase:
                {evaluations, device_s, price}}`` of the attempts of each phase's trials.
+slot_use       ``[{slot, attempts, failed, seconds, load, switches_per_s, contention, running, quarantined}]``
+               over the slots of the last session and the attempts that ended there. ``failed``: neither ok,
+               pruned nor interrupted. ``seconds``: sum of ``ended_at - started_at``. ``load``: CPU seconds over
+               wall seconds and threads. ``switches_per_s``: context switches, both kinds. ``contention``: share
+               of the slot's time that others took. Each of the three over the attempts of which it is known,
+               null when there is none. ``running``: attempt that runs there. ``quarantined``: cause, or null.
+contention     ``{contended, known, above}``: ended attempts of the run with a contention above ``above``, of
+               those of which it is known.
 failures       ``[{outcome, count, example_cause, attempt}]`` over ended attempts that are neither ok, pruned
                nor interrupted, retried ones included; most frequent first, ties by name. The example is
                the first in the order of trials and attempts.
 warnings       ``[{flag, count, attempt}]`` over the ``info["flags"]`` of all ended attempts, in that order.
 policies       ``[{policy, action, cause}]``: every ``PolicyRaised``, in journal order.
+packing        ``{cores, slots, threads, reason, pairs}`` of the last ``PackingChosen`` and of every
+               ``PackingMeasured`` on a machine with as many cores, the last one a pair, by slots and threads;
+               ``slots`` and ``threads`` are null before a choice; null when nothing was measured or chosen.
+               A pair: ``{slots, threads, evaluations_per_hour, seconds, slowdown, peak_rss_bytes,
+               price_per_100, cause}``. ``seconds``: mean of its evaluations, null where it does not count.
+               ``slowdown``: that over the smallest of all pairs. ``price_per_100``: of 100 evaluations.
 calibration    ``{seconds, values, noise_sd}`` of trial 0: ``ended_at - started_at`` and value of each seed's
                end, standard deviation (n - 1) of the values there are; null before it was proposed.
 plan           ``TierChosen.plan``; null before.
-trials         ``[{number, phase, of, config, values, value, outcome, seconds, attempts}]`` by number.
+trials         ``[{number, phase, of, config, derived, values, value, outcome, seconds, attempts,
+               contended}]`` by number.
                ``values``: one a seed, null where it failed or has not ended. ``outcome``: ok; the first
                failed seed's; while not finished ``running`` or ``waiting``. ``seconds``: device seconds of
-               all its ended attempts. ``attempts``: how many were started.
+               all its ended attempts. ``attempts``: how many were started. ``contended``: how many of them are in
+               ``contention.contended``.
 =============  =========================================================================================
 
 ``mean`` of a trial and its ``value`` are the mean over all its seeds, null while one is missing or failed.
@@ -64,10 +82,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flopwise.budget.ledger import Ledger
+from flopwise.contention import is_contended
 from flopwise.errors import RunError
 from flopwise.events import AttemptEnded, Event, RunCreated, SessionClosed
 from flopwise.journal.replay import RunState, TrialState
 from flopwise.objective import Objective
+from flopwise.report.derived import Derive, derivation
+from flopwise.report.packing import Packings
+from flopwise.report.slot_use import contention, slot_use
 from flopwise.stats.noise import noise_sd
 from flopwise.trial import Outcome, Phase
 
@@ -90,25 +112,30 @@ def summarise(events: Iterable[Event]) -> dict[str, Any]:
         RunError: If the journal holds no run.
         JournalDamaged: If its events contradict each other.
     """
-    state, ledger, best = RunState(), Ledger(), BestSoFar()
+    state, ledger, best, packings = RunState(), Ledger(), BestSoFar(), Packings()
     for event in events:
         state.apply(event)
         ledger.apply(event)
         best.apply(event, state)
+        packings.apply(event)
     if state.created is None:
         raise RunError("the journal is empty", expected="a run", fix="start one with `flopwise run`")
+    derive = derivation(state.study)
     return {
         "format": FORMAT,
         **_identity(state.created, state),
-        **_outcome(state),
+        **_outcome(state, derive),
         "best_so_far": best.rows,
         "spend": _spend(ledger),
+        "slot_use": slot_use(state),
+        "contention": contention(state),
         "failures": _failures(state),
         "warnings": _warnings(state),
         "policies": [{"policy": r.policy, "action": r.action, "cause": r.cause} for r in state.raised],
+        "packing": packings.to_json(state.study["execution"]["price_per_hour"]),
         "calibration": _calibration(state),
         "plan": state.tier.plan if state.tier else None,
-        "trials": [_trial(trial, state.objective) for _, trial in sorted(state.trials.items())],
+        "trials": [_trial(trial, state.objective, derive) for _, trial in sorted(state.trials.items())],
     }
 
 
@@ -170,25 +197,32 @@ def _standing(state: RunState) -> dict[str, Any]:
     return {"state": name, "detail": "", "phase": phase}
 
 
-def _outcome(state: RunState) -> dict[str, Any]:
+def _outcome(state: RunState, derive: Derive) -> dict[str, Any]:
     verdict, objective = state.verdict, state.objective
     if verdict is None:
-        return {"verdict": None, "baseline": _measured(state.trials.get(0), objective), "winner": None}
+        return {"verdict": None, "baseline": _measured(state.trials.get(0), objective, derive), "winner": None}
     decided = {trial.trial.of: trial for trial in state.by_phase(Phase.DECIDE)}
-    winner = None if verdict.winner is None else _measured(decided.get(verdict.winner), objective)
+    winner = None if verdict.winner is None else _measured(decided.get(verdict.winner), objective, derive)
     return {
         "verdict": {"verdict": verdict.verdict, "reasons": verdict.reasons, "numbers": verdict.numbers},
-        "baseline": _measured(decided.get(0, state.trials.get(0)), objective),
+        "baseline": _measured(decided.get(0, state.trials.get(0)), objective, derive),
         "winner": None if winner is None else {**winner, "of": verdict.winner},
     }
 
 
-def _measured(trial: TrialState | None, objective: Objective) -> dict[str, Any] | None:
+def _measured(trial: TrialState | None, objective: Objective, derive: Derive) -> dict[str, Any] | None:
     if trial is None:
         return None
-    values = _values(trial, objective)
-    config = dict(trial.trial.config)
-    return {"number": trial.trial.number, "config": config, "values": values, "mean": _mean(trial, objective)}
+    return {
+        "number": trial.trial.number,
+        **_configured(trial, derive),
+        "values": _values(trial, objective),
+        "mean": _mean(trial, objective),
+    }
+
+
+def _configured(trial: TrialState, derive: Derive) -> dict[str, Any]:
+    return {"config": dict(trial.trial.config), "derived": derive(trial.trial.config)}
 
 
 def _values(trial: TrialState, objective: Objective) -> list[float | None]:
@@ -252,18 +286,19 @@ def _calibration(state: RunState) -> dict[str, Any] | None:
     }
 
 
-def _trial(state: TrialState, objective: Objective) -> dict[str, Any]:
+def _trial(state: TrialState, objective: Objective, derive: Derive) -> dict[str, Any]:
     trial = state.trial
     return {
         "number": trial.number,
         "phase": str(trial.phase),
         "of": trial.of,
-        "config": dict(trial.config),
+        **_configured(state, derive),
         "values": _values(state, objective),
         "value": _mean(state, objective),
         "outcome": trial_outcome(state),
-        "seconds": sum(attempt.ended.device_s for attempt in state.attempts if attempt.ended),
+        "seconds": sum(attempt.device_s for attempt in state.attempts),
         "attempts": len(state.attempts),
+        "contended": sum(is_contended(attempt.ended.contention) for attempt in state.attempts if attempt.ended),
     }
 
 

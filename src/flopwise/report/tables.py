@@ -21,6 +21,8 @@ from flopwise.errors import Problem
 from flopwise.report import rows
 from flopwise.report.grid import Column, Drawing, Grid
 from flopwise.report.headline import Summary, counted, headline, price_line
+from flopwise.report.packing import Packing, packing_grid, packing_sentences
+from flopwise.report.slot_use import slot_grid, slot_sentences
 from flopwise.report.text import number, percent, plain
 from flopwise.units import format_bytes, format_count, format_flops, format_money, format_seconds
 
@@ -39,7 +41,7 @@ def render(*parts: RenderableType | None, console: Console | None = None) -> str
         *parts: From top to bottom.
         console: Whose width and colours count; None for standard output's.
     """
-    console = console or Console()
+    console = console or Console(force_jupyter=False)  # in a notebook a capture would show empty outputs
     with console.capture() as captured:
         for part in parts:
             if part is not None:
@@ -136,7 +138,7 @@ def status_text(summary: Summary, console: Console | None = None) -> str:
     title = Text.assemble((plain(summary["name"]), "bold"), f"  {plain(summary['workload'])}, {plain(tier)}")
     verdict = verdict_panel(summary) if summary["verdict"] else Text(plain(headline(summary)))
     best = _best_line(summary)
-    console = console or Console()
+    console = console or Console(force_jupyter=False)
     room = min(console.width, WIDEST) - rows.OTHER_COLUMNS
     return render(
         title,
@@ -144,9 +146,16 @@ def status_text(summary: Summary, console: Console | None = None) -> str:
         Text(best) if best and not summary["verdict"] else None,
         _spaced(Drawing(rows.trials(summary, LAST_TRIALS, room))) if summary["trials"] else None,
         _spaced(Drawing(rows.failures(summary))) if summary["failures"] else None,
+        _spaced(Drawing(slot_grid(summary["slot_use"]))) if _has_run(summary) else None,
+        *(_spaced(Text(plain(sentence))) for sentence in slot_sentences(summary)),
         _spaced(_facts([("spent", price_line(summary)), *_limits(summary)])),
         console=console,
     )
+
+
+def _has_run(summary: Summary) -> bool:
+    """Whether anything ran on the slots of the last session."""
+    return any(row["attempts"] or row["running"] for row in summary["slot_use"])
 
 
 def _limits(summary: Summary) -> Iterator[tuple[str, str]]:
@@ -163,16 +172,30 @@ def _limits(summary: Summary) -> Iterator[tuple[str, str]]:
             yield "left", f"{shown(max(0, limits[name] - used))} of {shown(limits[name])}{unit}"
 
 
-def plan_text(plan: Plan, study: Mapping[str, Any]) -> str:
-    """What every tier would cost, before anything is spent on it: plain lines."""
+def plan_text(plan: Plan, study: Mapping[str, Any], packing: Packing | None = None) -> str:
+    """What every tier would cost, before anything is spent on it: plain lines.
+
+    Args:
+        plan: To be shown.
+        study: Canonical form.
+        packing: Where the way of cutting the machine was measured.
+    """
     facts = [("one evaluation", _evaluation(plan)), ("baseline", _baseline(plan, study))]
     facts += [("confirmation", _confirmation(plan)), ("machine", _machine(plan))]
     notes = [_note(warning) for warning in plan.warnings]
-    console = Console(width=80, color_system=None, force_terminal=False, soft_wrap=False)
+    console = Console(width=80, color_system=None, force_terminal=False, soft_wrap=False, force_jupyter=False)
     title = Text(f"plan of {plain(study['name'])}")
     priced = _spaced(Drawing(rows.plan_grid(plan)))
     warned = _spaced(Group(*notes)) if notes else None
-    return render(title, _facts(facts), priced, warned, console=console)
+    return render(title, _facts(facts), *_packing(packing), priced, warned, console=console)
+
+
+def _packing(packing: Packing | None) -> Iterator[RenderableType]:
+    if packing is None:
+        return
+    if packing["pairs"]:
+        yield _spaced(Drawing(packing_grid(packing)))
+    yield _spaced(Group(*(Text(plain(sentence)) for sentence in packing_sentences(packing))))
 
 
 def _evaluation(plan: Plan) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from flopwise.events import Event
 from flopwise.paths import RunFolder
@@ -13,7 +14,7 @@ from flopwise.report.document import render_markdown
 from flopwise.report.summary import summarise
 
 
-def write_report(folder: RunFolder, events: Iterable[Event]) -> None:
+def write_report(folder: RunFolder, events: Iterable[Event]) -> dict[str, Any]:
     """Write both files anew; the same events give the same bytes.
 
     Each file is whole at every moment: it is written beside its place and renamed.
@@ -22,6 +23,9 @@ def write_report(folder: RunFolder, events: Iterable[Event]) -> None:
         folder: The run folder; it exists.
         events: The whole journal, in order.
 
+    Returns:
+        What ``report.json`` holds.
+
     Raises:
         RunError: If the journal holds no run.
         OSError: If the folder cannot be written.
@@ -29,6 +33,7 @@ def write_report(folder: RunFolder, events: Iterable[Event]) -> None:
     summary = summarise(events)
     replace_file(folder.report_json, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
     replace_file(folder.report_md, render_markdown(summary).encode())
+    return summary
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -122,7 +122,7 @@ class Story:
         self.stamps.append({"event": "start", "at": self.now, "attempt": name, "pid": 4000 + len(self.stamps)})
         return name
 
-    def end(self, name: str, began: float, outcome: str, interrupted: bool = False) -> None:
+    def end(self, name: str, began: float, outcome: str, interrupted: bool = False, lost: str = "") -> None:
         known = self.state.attempt(name)
         trial = self.state.trials[known.id.trial].trial
         rows = [
@@ -147,11 +147,10 @@ class Story:
             }
         device_s, price = charge(self.now - began, 2, self.study["execution"]["price_per_hour"])
         cpu_s = 0.97 * device_s
-        self.stamps.append(
-            {"event": "end", "at": self.now, "attempt": name, "cpu_s": cpu_s, "peak_rss_bytes": 150_000_123}
-        )
+        seen = {"cpu_s": cpu_s, "peak_rss_bytes": 150_000_123, "contention": 0.02, "switches": [12, 34]}
+        self.stamps.append({"event": "end", "at": self.now, "attempt": name, **seen})
         end = AttemptEnded(
-            name, outcome, metrics, info, began, self.now, device_s, price, cpu_s, 150_000_123, "", "", interrupted
+            name, outcome, metrics, info, began, self.now, device_s, price, **seen, interrupted=interrupted, lost=lost
         )
         self.say(Measured(name, rows[:2]), Measured(name, rows[2:]), end)
         self.now += 0.002
@@ -241,7 +240,7 @@ def first_generation(story: Story) -> None:
     story.attempt(4)
     name, began = story.start(1), story.now
     story.now += 3.0
-    story.end(name, began, "killed", interrupted=True)
+    story.end(name, began, "killed", interrupted=True, lost="coordinator")
     story.say(SessionLost(story.session, story.now + 0.5, "keeper"))
     story.now += 60.0
     story.open()

@@ -52,6 +52,18 @@ def test_every_altered_number_is_named(folder: RunFolder) -> None:
     assert len(paths) > 200
 
 
+def test_derived_values_are_derived_again(tell: Callable[..., Any]) -> None:
+    derived = {"train.warmup": {"value": "round(1 / train.lr)", "type": "int"}}
+    folder = tell(derived=derived).write()
+    assert verify(folder) == []
+    report = json.loads(folder.report_json.read_text())
+    paths = [path for path in leaves(report) if path[-2:] == ("derived", "train.warmup")]
+    assert len(paths) == len(report["trials"]) + 2
+    for path in paths:
+        folder.report_json.write_text(json.dumps(altered(report, path, lambda number: number + 1)))
+        assert [(each.where, each.what) for each in verify(folder)] == [("report.json", name(path))]
+
+
 def test_even_the_last_digit_counts(folder: RunFolder) -> None:
     report = json.loads(folder.report_json.read_text())
     for path in list(leaves(report))[::4]:

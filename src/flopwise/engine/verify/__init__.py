@@ -14,6 +14,7 @@ from flopwise.engine.verify.confirmation import check_phases, check_verdict
 from flopwise.engine.verify.difference import Difference
 from flopwise.engine.verify.document import check_report
 from flopwise.engine.verify.lifecycles import check_lifecycles, check_study
+from flopwise.engine.verify.packing import check_packing
 from flopwise.engine.verify.plan import check_plan
 from flopwise.engine.verify.proposals import check_proposals
 from flopwise.engine.verify.records import Record, read_records
@@ -68,6 +69,7 @@ def _checks(folder: RunFolder) -> dict[str, Check]:
         "proposals": check_proposals,
         "charges": lambda run: check_charges(run, folder),
         "summaries": lambda run: check_summaries(run, folder),
+        "packing": check_packing,
         "plan": check_plan,
         "phases": check_phases,
         "verdict": check_verdict,

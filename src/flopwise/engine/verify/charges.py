@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from flopwise.engine.verify.difference import Difference, compare, read_json
 from flopwise.engine.verify.run import Attempt, Run, Session
-from flopwise.events import Alive, AttemptEnded
+from flopwise.events import Alive, AttemptEnded, LateResult, PackingMeasured, PackingStarted
 from flopwise.paths import RunFolder
 
 EXACT_ENOUGH = 1e-9
 """Relative tolerance for prices: the order of multiplications is not part of the promise."""
 
-ENDINGS = ("cpu_s", "peak_rss_bytes")
+ENDINGS = ("cpu_s", "peak_rss_bytes", "contention", "switches")
 """What the keeper's end stamp says beyond the time."""
+
+PACKING = "packing"
+"""Measured ways of cutting the machine belong to no trial; this is what stands for their phase."""
 
 
 def check_charges(run: Run, folder: RunFolder) -> Iterator[Difference]:
@@ -28,6 +32,29 @@ def check_charges(run: Run, folder: RunFolder) -> Iterator[Difference]:
         yield from compare(where, device_s, end.device_s, "device_s", EXACT_ENOUGH)
         yield from compare(where, price, end.price, "price", EXACT_ENOUGH)
         yield from _stamped(where, end, stamps.get(end.attempt, {}))
+    yield from _late(run)
+    yield from _waves(run)
+
+
+def _late(run: Run) -> Iterator[Difference]:
+    """A late result costs what its price says; how long it took only the keeper knew."""
+    for record in run.records:
+        event = record.event
+        attempt = run.attempt(event.attempt)[1] if isinstance(event, LateResult) else None
+        if attempt is not None and isinstance(event, LateResult):
+            rate = run.study_at(record.number)["execution"]["price_per_hour"] / 3600 / _slots(run, attempt)
+            yield from compare(record.where, rate * event.device_s, event.price, "price", EXACT_ENOUGH)
+            if event.device_s < 0:
+                yield Difference(record.where, "device_s", "at least 0", repr(event.device_s))
+
+
+def _waves(run: Run) -> Iterator[Difference]:
+    """A wave costs the seconds of its evaluations, each on its share of the machine."""
+    for record, wave in run.waves:
+        rate = run.study_at(record.number)["execution"]["price_per_hour"] / 3600
+        device_s = math.fsum(wave.seconds)
+        yield from compare(record.where, device_s, wave.device_s, "device_s", EXACT_ENOUGH)
+        yield from compare(record.where, rate * device_s / wave.slots, wave.price, "price", EXACT_ENOUGH)
 
 
 def _slots(run: Run, attempt: Attempt) -> int:
@@ -61,15 +88,11 @@ def spend(run: Run) -> dict[str, Any]:
     """What the run cost, as the report says it; sums in journal order."""
     total: dict[str, Any] = {"evaluations": 0, "device_s": 0.0, "price": 0.0}
     phases: dict[str, dict[str, Any]] = {}
-    evaluated = set()
-    for trial, attempt, end, _ in run.ended():
-        seed = (attempt.id.trial, attempt.id.seed_index)
-        counts = not end.interrupted and seed not in evaluated
-        evaluated |= {seed} if counts else set()
-        for account in (total, phases.setdefault(trial.event.phase, dict.fromkeys(total, 0))):
+    for phase, counts, charged in _charged(run):
+        for account in (total, phases.setdefault(phase, dict.fromkeys(total, 0))):
             account["evaluations"] += counts
-            account["device_s"] += end.device_s
-            account["price"] += end.price
+            account["device_s"] += charged.device_s
+            account["price"] += charged.price
     seconds = [session_s(run, session) for session in run.sessions]
     machine = sum(_rate(run, session) * s for session, s in zip(run.sessions, seconds, strict=True))
     idle = max(0.0, machine - total["price"])
@@ -84,13 +107,32 @@ def spend(run: Run) -> dict[str, Any]:
     }
 
 
+def _charged(run: Run) -> Iterator[tuple[str, bool, AttemptEnded | LateResult | PackingMeasured]]:
+    """Phase, whether it is another evaluation, and the charge: everything that costs, in journal order."""
+    evaluated = set()
+    for record in run.records:
+        event = record.event
+        if isinstance(event, PackingMeasured):
+            yield PACKING, False, event
+        if not isinstance(event, AttemptEnded | LateResult):
+            continue
+        trial, attempt = run.attempt(event.attempt)
+        if trial is None or attempt is None:
+            continue
+        seed = (attempt.id.trial, attempt.id.seed_index)
+        counts = isinstance(event, AttemptEnded) and not event.interrupted and seed not in evaluated
+        evaluated |= {seed} if counts else set()
+        yield trial.event.phase, counts, event
+
+
 def session_s(run: Run, session: Session) -> float:
     """Seconds of a session: to its closing, while it is open to its last sign of life."""
     if session.closed is not None:
         return session.closed.t - session.opened.t
     signs = [session.opened.t]
     for record in run.records:
-        if record.number > session.first.number and isinstance(record.event, Alive):
+        signs_of_life = Alive | LateResult | PackingStarted | PackingMeasured
+        if record.number > session.first.number and isinstance(record.event, signs_of_life):
             signs.append(record.event.t)
     signs += [end.ended_at for _, a, end, _ in run.ended() if a.intent.session == session.opened.session]
     return max(signs) - session.opened.t

@@ -13,14 +13,19 @@ from typing import Any
 from flopwise.engine.verify.charges import spend
 from flopwise.engine.verify.confirmation import pooled_sd
 from flopwise.engine.verify.difference import Difference, compare
-from flopwise.engine.verify.run import Run, Session, Trial, fold
-from flopwise.events import AttemptStarted, SessionClosed
+from flopwise.engine.verify.packing import expected_packing
+from flopwise.engine.verify.run import Attempt, Run, Session, Trial, fold
+from flopwise.events import AttemptEnded, AttemptStarted, SessionClosed, SlotQuarantined
+from flopwise.study import full_config
 
 FORMAT = 1
 
 REPORT = "report.json"
 
 ENDED_WELL = ("ok", "pruned")
+
+CONTENDED = 0.1
+"""Larger shares of its slot's time that others took mark an attempt."""
 
 
 def check_report(run: Run, text: bytes) -> Iterator[Difference]:
@@ -84,12 +89,15 @@ def expected_report(run: Run) -> dict[str, Any]:
         **_judged(run),
         "best_so_far": _best_so_far(run),
         "spend": spend(run),
+        "slot_use": _slot_use(run, last),
+        "contention": _contention(run),
         "failures": _failures(run),
         "warnings": _warnings(run),
         "policies": [{"policy": each.policy, "action": each.action, "cause": each.cause} for each in run.raised],
+        "packing": expected_packing(run),
         "calibration": _calibration(run.trials.get(0)),
         "plan": run.tier[1].plan if run.tier else None,
-        "trials": [_row(trial) for _, trial in sorted(run.trials.items())],
+        "trials": [_row(trial, study) for _, trial in sorted(run.trials.items())],
     }
 
 
@@ -106,22 +114,38 @@ def _judged(run: Run) -> dict[str, Any]:
     """Verdict, baseline and winner: after a verdict on the fresh seeds of the deciding phase."""
     calibrated = run.trials.get(0)
     if run.verdict is None:
-        return {"verdict": None, "baseline": _values(calibrated), "winner": None}
+        return {"verdict": None, "baseline": _values(calibrated, run.study), "winner": None}
     event = run.verdict[1]
     decided = {trial.event.of: trial for trial in run.by_phase("decide")}
-    winner = _values(decided.get(event.winner)) if event.winner is not None else None
+    winner = _values(decided.get(event.winner), run.study) if event.winner is not None else None
     return {
         "verdict": {"verdict": event.verdict, "reasons": event.reasons, "numbers": event.numbers},
-        "baseline": _values(decided.get(0, calibrated)),
+        "baseline": _values(decided.get(0, calibrated), run.study),
         "winner": None if winner is None else {**winner, "of": event.winner},
     }
 
 
-def _values(trial: Trial | None) -> dict[str, Any] | None:
+def _values(trial: Trial | None, study: Mapping[str, Any]) -> dict[str, Any] | None:
     if trial is None:
         return None
     event = trial.event
-    return {"number": event.number, "config": event.config, "values": trial.values(), "mean": _mean(trial)}
+    return {"number": event.number, **_config(trial, study), "values": trial.values(), "mean": _mean(trial)}
+
+
+def _config(trial: Trial, study: Mapping[str, Any]) -> dict[str, Any]:
+    """What was searched, and what of the trial's whole config the study computes from it."""
+    config, names = trial.event.config, study.get("derived", {})
+    whole = dict(leaves(full_config(study, config))) if names else {}
+    return {"config": config, "derived": {key: whole[key] for key in names}}
+
+
+def leaves(nested: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of everything in a nested config."""
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def _mean(trial: Trial) -> float | None:
@@ -144,6 +168,57 @@ def _best_so_far(run: Run) -> list[dict[str, Any]]:
             best = loss
             rows.append({"trial": trial.event.number, "spent_device_s": spent, "value": _mean(trial)})
     return rows
+
+
+def _contended(attempt: Attempt) -> bool:
+    return attempt.end is not None and attempt.end.contention is not None and attempt.end.contention > CONTENDED
+
+
+def _contention(run: Run) -> dict[str, Any]:
+    attempts = [attempt for trial in run.trials.values() for attempt in trial.attempts if attempt.end is not None]
+    known = sum(attempt.end is not None and attempt.end.contention is not None for attempt in attempts)
+    return {"contended": sum(map(_contended, attempts)), "known": known, "above": CONTENDED}
+
+
+def _slot_use(run: Run, last: Session | None) -> list[dict[str, Any]]:
+    """Every slot of the last session with what its attempts used of it; in the order of trials."""
+    rows = []
+    for slot in last.opened.slots if last else ():
+        assert last is not None
+        there = [a for _, trial in sorted(run.trials.items()) for a in trial.attempts if a.intent.slot == slot["index"]]
+        there = [a for a in there if a.intent.session == last.opened.session]
+        ends = [a.end for a in there if a.end is not None]
+        running = [str(a.id) for a in there if a.end is None]
+        rows.append(
+            {
+                "slot": slot["index"],
+                "attempts": len(ends),
+                "failed": sum(not end.interrupted and end.outcome not in ENDED_WELL for end in ends),
+                "seconds": sum(end.ended_at - end.started_at for end in ends),
+                **_used(ends, slot["threads"]),
+                "running": running[0] if running else None,
+                "quarantined": _quarantined(run, last, slot["index"]),
+            }
+        )
+    return rows
+
+
+def _used(ends: list[AttemptEnded], threads: int) -> dict[str, float | None]:
+    """Figures over the attempts of which they are known, weighed by time."""
+    cpu = [(end.cpu_s, end) for end in ends if end.cpu_s is not None]
+    switches = [(sum(end.switches), end) for end in ends if end.switches is not None]
+    others = [(end.contention * (end.ended_at - end.started_at), end) for end in ends if end.contention is not None]
+    found = {}
+    for name, amounts, each in (("load", cpu, threads), ("switches_per_s", switches, 1), ("contention", others, 1)):
+        seconds = sum(end.ended_at - end.started_at for _, end in amounts)
+        found[name] = sum(amount for amount, _ in amounts) / (each * seconds) if seconds else None
+    return found
+
+
+def _quarantined(run: Run, last: Session, slot: int) -> str | None:
+    number = last.quarantined.get(slot)
+    causes = [r.event.cause for r in run.records if r.number == number and isinstance(r.event, SlotQuarantined)]
+    return causes[0] if causes else None
 
 
 def _failures(run: Run) -> list[dict[str, Any]]:
@@ -177,18 +252,19 @@ def _calibration(trial: Trial | None) -> Mapping[str, Any] | None:
     return {"seconds": seconds, "values": values, "noise_sd": pooled_sd([v for v in values if v is not None])}
 
 
-def _row(trial: Trial) -> dict[str, Any]:
+def _row(trial: Trial, study: Mapping[str, Any]) -> dict[str, Any]:
     event = trial.event
     return {
         "number": event.number,
         "phase": event.phase,
         "of": event.of,
-        "config": event.config,
+        **_config(trial, study),
         "values": trial.values(),
         "value": _mean(trial),
         "outcome": _outcome(trial),
-        "seconds": sum(attempt.end.device_s for attempt in trial.attempts if attempt.end),
+        "seconds": sum(attempt.device_s for attempt in trial.attempts),
         "attempts": len(trial.attempts),
+        "contended": sum(_contended(attempt) for attempt in trial.attempts),
     }
 
 

@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from flopwise.engine.verify.difference import Difference, show
+from flopwise.engine.verify.parts import MOST_LOST, MOST_LOST_ALONE
 from flopwise.engine.verify.records import Record
-from flopwise.engine.verify.run import AGAIN, Attempt, Run, Session, Trial
+from flopwise.engine.verify.run import Attempt, Run, Session, Trial
 from flopwise.events import (
     FORMAT,
     Alive,
@@ -79,6 +80,7 @@ def _attempts(run: Run, trial: Trial) -> Iterator[Difference]:
         for number, attempt in enumerate(attempts, start=1):
             yield from _attempt(run, attempt, number, seed)
             yield from _limit(run, attempt)
+            yield from _lost(trial, attempt)
         for before, attempt in itertools.pairwise(attempts):
             yield from _again(trial, before, attempt, attempts)
 
@@ -95,8 +97,28 @@ def _attempt(run: Run, attempt: Attempt, number: int, seed: int) -> Iterator[Dif
         yield Difference(where, "session", str(session.opened.session), str(intent.session))
     if session is not None and intent.slot not in [slot.get("index") for slot in session.opened.slots]:
         yield Difference(where, "slot", f"one of {len(session.opened.slots)}", str(intent.slot))
+    if session is not None and _quarantined(session, attempt):
+        yield Difference(where, "slot", "one that is not quarantined", str(intent.slot))
     if attempt.end is not None and attempt.end.outcome not in list(Outcome):
         yield Difference(where, "outcome", "one of " + ", ".join(Outcome), attempt.end.outcome)
+
+
+def _quarantined(session: Session, attempt: Attempt) -> bool:
+    return any(slot == attempt.intent.slot and at < attempt.started.number for slot, at in session.quarantined.items())
+
+
+def _lost(trial: Trial, attempt: Attempt) -> Iterator[Difference]:
+    """An attempt that its keeper or coordinator took along is run again, but not for ever."""
+    if attempt.end is None or not attempt.end.lost or attempt.ended is None:
+        return
+    at = attempt.ended.number
+    so_far = [a for a in trial.attempts if a.end is not None and a.end.lost and a.ended and a.ended.number <= at]
+    losses = [a for a in so_far if a.id.seed_index == attempt.id.seed_index]
+    alone = [a for a in so_far if a.end is not None and a.end.lost == "keeper" and not a.beside]
+    given_up = len(losses) >= MOST_LOST or (attempt in alone and len(alone) >= MOST_LOST_ALONE)
+    if attempt.end.interrupted == given_up:
+        what = f"interrupted (lost {len(losses)} times, {len(alone)} with a keeper and alone)"
+        yield Difference(attempt.ended.where, what, str(not given_up), str(attempt.end.interrupted))
 
 
 def _limit(run: Run, attempt: Attempt) -> Iterator[Difference]:
@@ -117,7 +139,7 @@ def _again(trial: Trial, before: Attempt, attempt: Attempt, attempts: list[Attem
         return
     earlier = [a.end for a in attempts if a.end is not None and a.started.number < attempt.started.number]
     counted = [end for end in earlier if not end.interrupted]
-    final = [end for end in counted if end.outcome not in AGAIN]
+    final = [a.end for a in attempts if a.end in counted and not a.again]
     if final:
         yield Difference(where, "attempt", f"none: {final[0].attempt} ended as {final[0].outcome}", str(attempt.id))
     elif len(counted) > trial.study["execution"]["retries"]:

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from flopwise.engine.verify.chain import Line, check_chain, place, title
 from flopwise.engine.verify.difference import Difference, read_json, show
 from flopwise.errors import JournalDamaged
-from flopwise.events import Event, from_json
+from flopwise.events import Event, field_values, from_json
 from flopwise.paths import RunFolder
 
 LINE = re.compile(rb"(?P<length>[0-9a-f]{8}) (?P<crc>[0-9a-f]{8}) (?P<payload>.*)", re.DOTALL)
@@ -39,7 +39,7 @@ class Record:
 
     @property
     def where(self) -> str:
-        return f"{place(self.number, self.offset)} ({title(vars(self.event), type(self.event).__name__)})"
+        return f"{place(self.number, self.offset)} ({title(field_values(self.event), type(self.event).__name__)})"
 
 
 @dataclass
@@ -112,7 +112,7 @@ def _decode(line: Line, reading: Reading) -> None:
 def _misfits(event: Event) -> Iterator[tuple[str, str, Any]]:
     """Fields whose values are not of the declared type."""
     hints = _hints(type(event).__name__)
-    for name, value in vars(event).items():
+    for name, value in field_values(event).items():
         if not _fits(value, hints[name]):
             yield name, str(hints[name]), value
 

@@ -9,19 +9,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flopwise.engine.verify.difference import Difference
+from flopwise.engine.verify.difference import Difference, compare
+from flopwise.engine.verify.parts import ON_ANOTHER_SLOT, Attempt, Session, Trial, failed
 from flopwise.engine.verify.records import Record
 from flopwise.events import (
     AttemptEnded,
     AttemptStarted,
     DataPrepared,
+    LateResult,
     Measured,
+    PackingMeasured,
+    PackingStarted,
     PhaseStarted,
     PolicyRaised,
     RunCreated,
     SessionClosed,
     SessionLost,
     SessionOpened,
+    SlotQuarantined,
     StudyRevised,
     TierChosen,
     TrialProposed,
@@ -29,75 +34,7 @@ from flopwise.events import (
 )
 from flopwise.trial import AttemptId
 
-AGAIN = ("killed", "oom")
-"""Outcomes that may be tried again."""
-
-
-@dataclass
-class Attempt:
-    """One process of one seed."""
-
-    id: AttemptId
-    intent: AttemptStarted
-    started: Record
-    end: AttemptEnded | None = None
-    ended: Record | None = None
-
-
-@dataclass
-class Trial:
-    """A trial, the study it was proposed under, and its attempts in order."""
-
-    proposed: Record
-    event: TrialProposed
-    study: dict[str, Any]
-    attempts: list[Attempt] = field(default_factory=list)
-
-    def of_seed(self, index: int) -> list[Attempt]:
-        """Attempts of one seed, in order."""
-        return [attempt for attempt in self.attempts if attempt.id.seed_index == index]
-
-    def end(self, index: int) -> AttemptEnded | None:
-        """The end that counts for a seed: not interrupted, and either final or out of retries."""
-        counted = [a.end for a in self.of_seed(index) if a.end is not None and not a.end.interrupted]
-        for tried, end in enumerate(counted):
-            if end.outcome not in AGAIN or tried >= self.study["execution"]["retries"]:
-                return end
-        return None
-
-    @property
-    def ends(self) -> list[AttemptEnded | None]:
-        """:meth:`end` of every seed."""
-        return [self.end(index) for index in range(len(self.event.seeds))]
-
-    @property
-    def finished(self) -> bool:
-        return all(end is not None for end in self.ends)
-
-    def values(self) -> list[float | None]:
-        """The metric of every seed; None where it failed, is missing, or has not ended."""
-        metric = self.study["objective"]["metric"]
-        return [end.metrics.get(metric) if end is not None and end.outcome == "ok" else None for end in self.ends]
-
-    def losses(self) -> list[float | None]:
-        """:meth:`values` with smaller always better."""
-        sign = 1.0 if self.study["objective"]["direction"] == "minimize" else -1.0
-        return [None if value is None else sign * float(value) for value in self.values()]
-
-    def loss(self) -> float | None:
-        """Mean over all seeds; None while one is missing or failed."""
-        known = [loss for loss in self.losses() if loss is not None]
-        return sum(known) / len(known) if known and len(known) == len(self.event.seeds) else None
-
-
-@dataclass
-class Session:
-    """One coordinator's time; ``closed`` and ``last`` are None while it is open."""
-
-    opened: SessionOpened
-    first: Record
-    closed: SessionClosed | SessionLost | None = None
-    last: Record | None = None
+__all__ = ["Attempt", "Run", "Session", "Trial", "fold"]
 
 
 @dataclass
@@ -112,6 +49,9 @@ class Run:
     finished: list[tuple[int, Trial]] = field(default_factory=list)
     phases: dict[str, tuple[Record, PhaseStarted]] = field(default_factory=dict)
     raised: list[PolicyRaised] = field(default_factory=list)
+    waves: list[tuple[Record, PackingMeasured]] = field(default_factory=list)
+    wave: PackingStarted | None = None
+    open: dict[AttemptId, Attempt] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     tier: tuple[Record, TierChosen] | None = None
     verdict: tuple[Record, VerdictReached] | None = None
@@ -162,6 +102,15 @@ def _apply(run: Run, record: Record) -> Iterator[Difference]:
             run.studies.append((record.number, event.study, event.study_hash))
         case SessionOpened() as event:
             run.sessions.append(Session(event, record))
+        case SlotQuarantined() as event:
+            yield from _quarantine(run, event, record)
+        case PackingStarted() as event:
+            run.wave = event
+        case PackingMeasured() as event:
+            if run.wave is None or (run.wave.slots, run.wave.threads) != (event.slots, event.threads):
+                yield Difference(record.where, "slots and threads", "those of a wave that was started", "others")
+            run.waves.append((record, event))
+            run.wave = None
         case SessionClosed() | SessionLost() as event:
             yield from _close(run, event, record)
         case DataPrepared() as event:
@@ -180,6 +129,8 @@ def _apply(run: Run, record: Record) -> Iterator[Difference]:
             yield from _start(run, event, record)
         case AttemptEnded() as event:
             yield from _end(run, event, record)
+        case LateResult() as event:
+            yield from _late(run, event, record)
         case Measured() as event:
             attempt = run.attempt(event.attempt)[1]
             if attempt is None or attempt.end is not None:
@@ -206,7 +157,12 @@ def _start(run: Run, event: AttemptStarted, record: Record) -> Iterator[Differen
     if trial is None or known is not None or AttemptId.parse(event.attempt).seed_index >= len(trial.event.seeds):
         yield Difference(record.where, "attempt", "a new attempt of a seed of a proposed trial", event.attempt)
         return
-    trial.attempts.append(Attempt(AttemptId.parse(event.attempt), event, record))
+    started = Attempt(AttemptId.parse(event.attempt), event, record)
+    for other in run.open.values():
+        other.beside.add(started.id)
+        started.beside.add(other.id)
+    run.open[started.id] = started
+    trial.attempts.append(started)
 
 
 def _end(run: Run, event: AttemptEnded, record: Record) -> Iterator[Difference]:
@@ -216,5 +172,59 @@ def _end(run: Run, event: AttemptEnded, record: Record) -> Iterator[Difference]:
         return
     before = trial.finished
     attempt.end, attempt.ended = event, record
+    run.open.pop(attempt.id, None)
+    if run.sessions and not event.interrupted:
+        _blame(run.sessions[-1], trial, attempt)
     if trial.finished and not before:
         run.finished.append((record.number, trial))
+
+
+def _blame(session: Session, trial: Trial, attempt: Attempt) -> None:
+    """An error or a time-out is the slot's where another trial failed just before, and the other slots do well."""
+    slot = attempt.intent.slot
+    session.ends.append((slot, attempt))
+    mine, others = session.row_of_failures(slot)
+    first = not any(a.slots_fault for a in trial.of_seed(attempt.id.seed_index))
+    well = 4 * failed(others) <= len(others)
+    in_a_row = len({a.id.trial for a in mine}) > 1 and len(session.slots()) > 1
+    assert attempt.end is not None
+    attempt.slots_fault = attempt.end.outcome in ON_ANOTHER_SLOT and first and in_a_row and well
+
+
+def _late(run: Run, event: LateResult, record: Record) -> Iterator[Difference]:
+    attempt = run.attempt(event.attempt)[1]
+    if attempt is None or attempt.end is None:
+        yield Difference(record.where, "attempt", "one that has ended", event.attempt)
+        return
+    attempt.late.append(event)
+
+
+def _quarantine(run: Run, event: SlotQuarantined, record: Record) -> Iterator[Difference]:
+    session = run.sessions[-1] if run.sessions else None
+    if session is None or session.opened.session != event.session or event.slot not in session.slots():
+        yield Difference(record.where, "slot", "one that is used in this session", str(event.slot))
+        return
+    yield from _evidence(session, event, record)
+    session.quarantined[event.slot] = record.number
+
+
+def _evidence(session: Session, event: SlotQuarantined, record: Record) -> Iterator[Difference]:
+    """Three trials in a row, three attempts elsewhere of which at most a quarter failed, and no chance."""
+    mine, others = session.row_of_failures(event.slot)
+    trials = sorted({a.id.trial for a in mine})
+    everywhere = [attempt for on, attempt in session.ends if on != event.slot]
+    rate = max((failed(ended) + 1) / (len(ended) + 2) for ended in (others, everywhere))
+    chance = len(session.ends) * rate ** len(trials)
+    found = {
+        "trials": trials,
+        "attempts": [str(a.id) for a in mine],
+        "elsewhere": len(others),
+        "failed_elsewhere": failed(others),
+        "ended": len(session.ends),
+        "chance": chance,
+    }
+    yield from compare(record.where, found, event.evidence, "evidence", 1e-6)
+    few = len(trials) < 3 or len(others) < 3 or 4 * failed(others) > len(others)
+    if few or chance > 0.02 or len(session.slots()) < 2:
+        wanted = "one that fails where the others do not, and not the last"
+        yield Difference(record.where, "slot", wanted, str(event.slot))

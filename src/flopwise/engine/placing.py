@@ -1,0 +1,50 @@
+"""Which evaluation goes where: pure rules about slots that are in doubt and evaluations that must run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from flopwise.engine.quarantine import suspected
+from flopwise.journal.replay import RunState, TrialState
+from flopwise.wire import Slot
+
+Evaluation = tuple[TrialState, int]
+"""A trial and the index of one of its seeds."""
+
+
+def next_up(waiting: Iterable[Evaluation], state: RunState) -> Iterable[Evaluation]:
+    """What may be started now, in order.
+
+    An evaluation that two keepers have died with is run with nothing beside it, before anything else: then it
+    is clear whether it is what kills them.
+    """
+    if not state.suspects:
+        return waiting
+    if any((attempt.id.trial, attempt.id.seed_index) in state.suspects for attempt in state.running()):
+        return ()
+    suspects = [(trial, index) for trial, index in waiting if (trial.trial.number, index) in state.suspects]
+    return () if state.running() else suspects[:1]
+
+
+def free_slots(slots: Sequence[Slot], busy: Collection[int], state: RunState) -> list[Slot]:
+    """Slots that may be given something: idle, not quarantined, and not suspected while others can tell."""
+    idle = [slot for slot in slots if slot.index not in busy and slot.index not in state.quarantined]
+    doubtful = {index for index in state.slots.failing if suspected(state.slots, index)} if busy else ()
+    return [slot for slot in idle if slot.index not in doubtful]
+
+
+def slot_for(evaluation: Evaluation, free: Sequence[Slot], state: RunState) -> Slot | None:
+    """The slot for an evaluation; None when it has to wait.
+
+    It waits where it has just failed on the only slot that is free: a broken one is free sooner than all others, and
+    would have every attempt.
+
+    Args:
+        evaluation: Trial and seed index.
+        free: From :func:`free_slots`.
+        state: Of the run.
+    """
+    trial, seed_index = evaluation
+    shunned = trial.shunned(seed_index)
+    alone = not state.slots.usable - {shunned}
+    return next((slot for slot in free if slot.index != shunned or alone), None)

@@ -1,0 +1,193 @@
+"""Trials, attempts and sessions as a run's events leave them, and the rules of which end is final.
+
+Documented for users in ``docs/executors.md`` (Retries).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from flopwise.events import AttemptEnded, AttemptStarted, LateResult, SessionClosed, SessionLost, SessionOpened
+from flopwise.objective import Objective
+from flopwise.trial import AttemptId, Outcome, Trial
+
+_Same = TypeVar("_Same", bound=Hashable)
+
+RETRIED = frozenset({Outcome.KILLED, Outcome.OOM})
+"""Outcomes worth another attempt: the same process may live where this one died."""
+
+DOUBTED = frozenset({Outcome.ERROR, Outcome.TIMEOUT})
+"""Outcomes that are final, unless the slot may be to blame: then they are tried once more on another one."""
+
+MOST_LOST = 10
+"""An evaluation whose attempts were lost so often, with keepers or coordinators, has failed."""
+
+MOST_LOST_ALONE = 2
+"""And one whose trial lost so many keepers while it ran with nothing beside it: it is what kills them."""
+
+SUSPECT_AFTER = 2
+"""Keepers that may die with an evaluation before it runs with nothing beside it."""
+
+
+@dataclass(slots=True)
+class AttemptState:
+    """One process: its intent, its curve so far, and how it ended.
+
+    Args:
+        id: Also the fencing token of its results.
+        intent: As it was started.
+        alone: No other attempt ran at any moment of its life so far.
+        rows: Its learning curve.
+        ended: None while it runs.
+        doubted: It failed where its slot may be to blame.
+        late: Results that came after its end.
+    """
+
+    id: AttemptId
+    intent: AttemptStarted
+    alone: bool = True
+    rows: Sequence[dict[str, Any]] = ()
+    ended: AttemptEnded | None = None
+    doubted: bool = False
+    late: Sequence[LateResult] = ()
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """None while it runs."""
+        return None if self.ended is None else Outcome(self.ended.outcome)
+
+    @property
+    def device_s(self) -> float:
+        """Device-seconds charged for it so far."""
+        return (self.ended.device_s if self.ended else 0.0) + sum(late.device_s for late in self.late)
+
+    @property
+    def again(self) -> bool:
+        """Whether its end is worth another attempt."""
+        end = self.ended
+        return end is not None and (self.doubted or (Outcome(end.outcome) in RETRIED and not end.lost))
+
+
+@dataclass(slots=True)
+class TrialState:
+    """A trial and all attempts made for it, in order."""
+
+    trial: Trial
+    retries: int
+    attempts: Sequence[AttemptState] = ()
+
+    def of_seed(self, seed_index: int) -> list[AttemptState]:
+        """Attempts of one seed, in order."""
+        return [a for a in self.attempts if a.id.seed_index == seed_index]
+
+    def final(self, seed_index: int) -> AttemptEnded | None:
+        """The attempt that counts for a seed: ok, failed for good, or out of retries; else None."""
+        counted = [a for a in self.of_seed(seed_index) if a.ended is not None and not a.ended.interrupted]
+        if not counted or (counted[-1].again and len(counted) <= self.retries):
+            return None
+        return counted[-1].ended
+
+    def finals(self) -> list[AttemptEnded | None]:
+        """:meth:`final` of every seed, in seed order."""
+        return [self.final(index) for index in range(len(self.trial.seeds))]
+
+    @property
+    def finished(self) -> bool:
+        return all(end is not None for end in self.finals())
+
+    def waiting(self) -> list[int]:
+        """Seed indexes that need an attempt started."""
+        return [
+            index
+            for index, end in enumerate(self.finals())
+            if end is None and all(a.ended is not None for a in self.of_seed(index))
+        ]
+
+    def next_attempt(self, seed_index: int) -> AttemptId:
+        """Id of the next attempt of a seed: never one that was used before."""
+        return AttemptId(self.trial.number, seed_index, len(self.of_seed(seed_index)) + 1)
+
+    def lost(self, to: str, seed_index: int | None = None) -> list[AttemptState]:
+        """Attempts that were lost with their ``keeper`` or ``coordinator``; of one seed, or of all."""
+        own = self.attempts if seed_index is None else self.of_seed(seed_index)
+        return [a for a in own if a.ended is not None and a.ended.lost == to]
+
+    def suspect(self, seed_index: int) -> bool:
+        """Whether a seed's attempts may be what kills keepers: the next one runs with nothing beside it."""
+        return len(self.lost("keeper", seed_index)) >= SUSPECT_AFTER
+
+    def lost_too_often(self, attempt: AttemptState, to: str) -> bool:
+        """Whether an attempt that is being lost now is its evaluation's last.
+
+        Args:
+            attempt: One of this trial's; it has not ended.
+            to: ``keeper`` or ``coordinator``.
+        """
+        seed = attempt.id.seed_index
+        before = len(self.lost("keeper", seed)) + len(self.lost("coordinator", seed))
+        alone = sum(a.alone for a in (*self.lost("keeper"), attempt)) if to == "keeper" else 0
+        return before + 1 >= MOST_LOST or (attempt.alone and alone >= MOST_LOST_ALONE)
+
+    def shunned(self, seed_index: int) -> int | None:
+        """The slot on which a seed has just failed, and where it is not tried again; None for none."""
+        last = self.of_seed(seed_index)[-1:]
+        failed = [a for a in last if a.ended is not None and not a.ended.interrupted and a.again]
+        return failed[0].intent.slot if failed else None
+
+    def losses(self, objective: Objective) -> list[float | None]:
+        """One loss a seed, smaller is better; None where it failed or has not ended."""
+        return [
+            objective.loss(end.metrics) if end is not None and end.outcome == Outcome.OK else None
+            for end in self.finals()
+        ]
+
+    def loss(self, objective: Objective) -> float | None:
+        """Mean loss over all seeds; None when any seed failed or has not ended."""
+        losses = [loss for loss in self.losses(objective) if loss is not None]
+        return sum(losses) / len(losses) if len(losses) == len(self.trial.seeds) else None
+
+    def failure(self) -> AttemptEnded | None:
+        """The first seed's end that made the trial fail; None when none did."""
+        return next((end for end in self.finals() if end is not None and end.outcome != Outcome.OK), None)
+
+
+@dataclass
+class SessionState:
+    """One coordinator's time with the run; ``closed`` is None while it lasts."""
+
+    opened: SessionOpened
+    closed: SessionClosed | SessionLost | None = None
+
+
+class Waiting:
+    """Evaluations that need an attempt started: trial number and seed index, kept in that order."""
+
+    def __init__(self) -> None:
+        self._sorted: list[tuple[int, int]] = []
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """In order; what changes meanwhile is not seen."""
+        return iter(tuple(self._sorted))
+
+    def add(self, evaluation: tuple[int, int]) -> None:
+        """One more."""
+        insort(self._sorted, evaluation)
+
+    def remove(self, evaluation: tuple[int, int]) -> None:
+        """One less, if it is there."""
+        place = bisect_left(self._sorted, evaluation)
+        if self._sorted[place : place + 1] == [evaluation]:
+            del self._sorted[place]
+
+
+class Shared:
+    """The same object for equal values: most trials have the same seeds and fidelity."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Hashable] = {}
+
+    def __call__(self, value: _Same) -> _Same:
+        return cast(_Same, self._known.setdefault(value, value))
