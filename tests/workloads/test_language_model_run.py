@@ -212,6 +212,7 @@ TRAIN_CHANGES: dict[str, Any] = {
     "sequence_length": 16,
 }
 MODEL_CHANGES: dict[str, Any] = {
+    "kind": "synaptic",
     "n_layer": 2,
     "n_head": 4,
     "n_kv_head": 1,

@@ -29,6 +29,12 @@ SHAPES: dict[str, dict[str, Any]] = {
     "tied": {"model": {"n_layer": 2, "n_embd": 64, "tied_head": True}, "train": {"sequence_length": 64}},
     "relu2 wide": {"model": {"n_layer": 2, "n_embd": 80, "n_head": 4, "mlp": "relu2", "mlp_ratio": 4.0}},
     "attention heavy": {"model": {"n_layer": 2, "n_embd": 32, "n_head": 2}, "train": {"sequence_length": 1024}},
+    "synapses": {"model": {"kind": "synaptic", "n_layer": 2, "n_embd": 64, "n_head": 2}},
+    "synapses of one chunk": {"model": {"kind": "synaptic", "n_embd": 48}, "train": {"sequence_length": 30}},
+    "synapses of odd chunks": {
+        "model": {"kind": "synaptic", "n_layer": 1, "n_kv_head": 2, "n_embd": 64, "synaptic": {"rank_eligibility": 12}},
+        "train": {"sequence_length": 200},
+    },
 }
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Section(BaseModel):
-    """Root of all sections: unknown keys, wrong types and values out of range are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+from flopwise.workloads.language_model.section import Section
+from flopwise.workloads.language_model.synaptic.config import SynapticConfig
 
 
 class ModelConfig(Section):
     """The architecture: a decoder-only transformer."""
 
-    kind: Literal["gpt"] = Field("gpt", description="Kind of model.")
+    kind: Literal["gpt", "synaptic"] = Field(
+        "gpt", description="gpt: plain attention. synaptic: attention with synapses, set in model.synaptic."
+    )
     n_layer: int = Field(4, ge=1, le=1024, description="Transformer blocks.")
     n_head: int = Field(4, ge=1, le=1024, description="Query heads; must divide n_embd into even head widths.")
     n_kv_head: int | None = Field(
@@ -35,6 +34,7 @@ class ModelConfig(Section):
     vocabulary_multiple: int = Field(
         1, ge=1, le=1024, description="Embedding and head have rows for the tokens, rounded up to a multiple of this."
     )
+    synaptic: SynapticConfig = Field(SynapticConfig(), description="The synapses of kind synaptic.")
 
     @property
     def kv_heads(self) -> int:

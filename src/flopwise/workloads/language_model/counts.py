@@ -9,7 +9,7 @@ full square although it is causal, as ``torch.utils.flop_counter`` does. Per tok
     head        2 * n_embd * vocabulary
 
 with ``m`` = 3 matrices for swiglu and 2 for relu2. Training costs three times that; measuring the
-held-out loss is not counted.
+held-out loss is not counted. What ``model.kind: synaptic`` adds is in :mod:`.synaptic.counts`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import math
 
 from flopwise.trial import Fidelity
 from flopwise.workloads.language_model.config import DataConfig, LanguageModelConfig, ModelConfig
+from flopwise.workloads.language_model.synaptic import counts as synaptic_counts
 
 VOCABULARY = {"byte": 256, "bpe": 4096, "gpt2": 50257, "ids": 65536}
 """Tokens of each tokenizer, where the config does not say."""
@@ -52,7 +53,7 @@ def flops_per_step(config: LanguageModelConfig) -> int:
     model = config.model
     attention = 4 * model.n_layer * model.n_embd * config.train.sequence_length
     forward = 2 * (_block_matrices(model) + model.n_embd * vocabulary(config)) + attention
-    return 3 * forward * tokens_per_step(config)
+    return 3 * forward * tokens_per_step(config) + config.train.batch_size * _synapse_flops(config)
 
 
 def parameters(config: LanguageModelConfig) -> int:
@@ -60,7 +61,7 @@ def parameters(config: LanguageModelConfig) -> int:
     model = config.model
     embedding = model.n_embd * vocabulary(config) * (1 if model.tied_head else 2)
     norms = model.n_embd * (2 * model.n_layer + 1)
-    return embedding + norms + _block_matrices(model)
+    return embedding + norms + _block_matrices(model) + _synapse_parameters(model)
 
 
 def steps(config: LanguageModelConfig, stop: Fidelity) -> int | None:
@@ -78,3 +79,19 @@ def _block_matrices(model: ModelConfig) -> int:
     output = model.n_embd * model.n_embd
     mlp = MLP_MATRICES[model.mlp] * model.n_embd * model.hidden_width
     return model.n_layer * (qkv + output + mlp)
+
+
+def _synapse_flops(config: LanguageModelConfig) -> int:
+    """Training FLOPs of all synapses for one sequence; none in a plain model."""
+    model = config.model
+    if model.kind != "synaptic":
+        return 0
+    length = config.train.sequence_length
+    return model.n_layer * synaptic_counts.train_flops(model.synaptic, model.n_embd, model.n_head, length)
+
+
+def _synapse_parameters(model: ModelConfig) -> int:
+    """Trained numbers of all synapses; none in a plain model."""
+    if model.kind != "synaptic":
+        return 0
+    return model.n_layer * synaptic_counts.parameters(model.synaptic, model.n_embd)

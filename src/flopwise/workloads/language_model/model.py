@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from flopwise.seeds import derive
 from flopwise.workloads.language_model.config import ModelConfig
+from flopwise.workloads.language_model.rotary import rotary_tables, rotate
+from flopwise.workloads.language_model.synaptic.attention import SynapticAttention
 
 HEAD_STD = 0.02
 
@@ -72,10 +74,11 @@ MLP = {"swiglu": SwiGLU, "relu2": ReLU2}
 class Block(nn.Module):
     """Attention, then feed-forward, each behind a norm and added to the residual stream."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, sequence_length: int) -> None:
         super().__init__()
+        synaptic = config.kind == "synaptic"
         self.attention_norm = nn.RMSNorm(config.n_embd, config.norm_eps)
-        self.attention = Attention(config)
+        self.attention = SynapticAttention(config, sequence_length) if synaptic else Attention(config)
         self.mlp_norm = nn.RMSNorm(config.n_embd, config.norm_eps)
         self.mlp = MLP[config.mlp](config)
 
@@ -100,7 +103,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(vocabulary, config.n_embd)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.blocks = nn.ModuleList(Block(config, sequence_length) for _ in range(config.n_layer))
         self.norm = nn.RMSNorm(config.n_embd, config.norm_eps)
         self.head = None if config.tied_head else nn.Linear(config.n_embd, vocabulary, bias=False)
         cos_t1h, sin_t1h = rotary_tables(sequence_length, config.head_width, config.rope_theta)
@@ -148,22 +151,8 @@ def build(config: ModelConfig, vocabulary: int, sequence_length: int, seed: int)
         model = GPT(config, vocabulary, sequence_length)
     model.to_empty(device="cpu")
     model.cos_t1h, model.sin_t1h = rotary_tables(sequence_length, config.head_width, config.rope_theta)
+    synapses = [module for module in model.modules() if isinstance(module, SynapticAttention)]
+    for layer, attention in enumerate(synapses):
+        attention.set_up(derive(seed, "release", layer))
     model.initialise(seed)
     return model
-
-
-def rotary_tables(sequence_length: int, head_width: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary positions, each of shape (T, 1, H).
-
-    The sines of the first half are negative, so that :func:`rotate` needs no sign of its own.
-    """
-    frequencies = theta ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)
-    angles_th = torch.outer(torch.arange(sequence_length, dtype=torch.float64), frequencies)
-    cos_th, sin_th = angles_th.cos().float(), angles_th.sin().float()
-    return torch.cat((cos_th, cos_th), dim=1)[:, None], torch.cat((-sin_th, sin_th), dim=1)[:, None]
-
-
-def rotate(x_btmh: Tensor, cos_t1h: Tensor, sin_t1h: Tensor) -> Tensor:
-    """Rotate pairs (i, i + H/2) of each head by their position (Su et al., RoFormer, 2021)."""
-    half = x_btmh.shape[-1] // 2
-    return torch.addcmul(x_btmh * cos_t1h, x_btmh.roll(half, dims=-1), sin_t1h)

@@ -26,6 +26,7 @@ class LanguageModelSpec:
     config_model: Any = LanguageModelConfig
     entry: str = f"{_ROOM}.run:run"
     prepare: str | None = f"{_ROOM}.run:prepare"
+    prepared: tuple[str, ...] = ("data",)
     preload: tuple[str, ...] = ("torch", "torch._dynamo", f"{_ROOM}.run")
     warm: str | None = f"{_ROOM}.run:warm"
     metrics: tuple[str, ...] = ("val_loss", "val_bits_per_byte", "train_loss")
@@ -34,8 +35,12 @@ class LanguageModelSpec:
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """Everything that makes this config untrainable; empty when nothing does."""
         whole = LanguageModelConfig.model_validate(config)
-        config_problems = [*_shape_problems(whole), *data_problems(whole.data), *_batch_problems(whole)]
-        return [*config_problems, *_stop_problems(whole, stop)]
+        model_problems = [*_shape_problems(whole), *_synapse_problems(whole)]
+        return [*model_problems, *data_problems(whole.data), *_batch_problems(whole), *_stop_problems(whole, stop)]
+
+    def uses_accelerator(self, config: Mapping[str, Any]) -> bool:
+        """Unless the config wants the CPU."""
+        return str(config["train"]["device"]) != "cpu"
 
     def steps(self, config: Mapping[str, Any], stop: Fidelity) -> int | None:
         """Optimizer steps that ``stop`` buys; None for a stop by the clock."""
@@ -64,6 +69,15 @@ def _shape_problems(config: LanguageModelConfig) -> Iterator[Problem]:
         )
     if model.n_head % model.kv_heads:
         yield Problem("model.n_kv_head", f"n_kv_head {model.kv_heads} does not divide n_head {model.n_head}")
+
+
+def _synapse_problems(config: LanguageModelConfig) -> Iterator[Problem]:
+    if config.model.kind == "synaptic":
+        return
+    for name, field in type(config.model.synaptic).model_fields.items():
+        if getattr(config.model.synaptic, name) != field.default:
+            kind = f"means nothing with kind: {config.model.kind}"
+            yield Problem(f"model.synaptic.{name}", f"{kind}; say kind: synaptic, or drop it")
 
 
 def _batch_problems(config: LanguageModelConfig) -> Iterator[Problem]:
