@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from importlib.metadata import entry_points
 from typing import Any
 
 from flopwise.errors import InputError
@@ -27,11 +26,13 @@ BUILTIN: dict[str, dict[str, str]] = {
     "executors": {
         "local": "flopwise.executors.local:LocalExecutor",
         "inline": "flopwise.executors.inline:InlineExecutor",
+        "simulated": "flopwise.executors.simulated:SimulatedExecutor",
     },
     "policies": {
         "crash_rate": "flopwise.policies.crash_rate:CrashRate",
         "crash_loop": "flopwise.policies.crash_loop:CrashLoop",
         "patience": "flopwise.policies.patience:Patience",
+        "throughput": "flopwise.policies.throughput:Throughput",
     },
     "workloads": {
         "function": "flopwise.workloads.function.spec:SPEC",
@@ -62,7 +63,7 @@ BUILTIN: dict[str, dict[str, str]] = {
 
 def names(family: str) -> list[str]:
     """All names of a family, built-in first."""
-    plugins = [point.name for point in entry_points(group=f"flopwise.{family}")]
+    plugins = [point.name for point in _plugins(family)]
     return list(BUILTIN[family]) + [name for name in plugins if name not in BUILTIN[family]]
 
 
@@ -79,7 +80,7 @@ def load(family: str, name: str) -> Any:
     target = BUILTIN[family].get(name)
     if target is not None:
         return resolve(target)
-    for point in entry_points(group=f"flopwise.{family}"):
+    for point in _plugins(family):
         if point.name == name:
             return point.load()
     raise InputError(
@@ -102,3 +103,8 @@ def did_you_mean(name: str, valid: list[str]) -> str | None:
     """``"did you mean 'x'?"`` for the nearest valid name, or None when nothing is near."""
     near = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else None
+
+
+def _plugins(family: str) -> Any:
+    """Entry points of a family. What finds them is imported late: built-in members are loaded without it."""
+    return resolve("importlib.metadata:entry_points")(group=f"flopwise.{family}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from flopwise.conditions import Conditions, Values
@@ -65,12 +66,13 @@ class Float:
             near = 5e-12 * value
         else:
             raw = self.low + unit * (self.high - self.low)
-            value = round(raw, self._decimals()) + 0.0
-            near = 0.5 * 10.0 ** -self._decimals()
+            value = round(raw, self._decimals) + 0.0
+            near = 0.5 * 10.0**-self._decimals
         if value - self.low <= near:
             return float(self.low)
         return float(self.high) if self.high - value <= near else value
 
+    @cached_property
     def _decimals(self) -> int:
         resolution = max(1e-12 * (self.high - self.low), 1e-14 * max(abs(self.low), abs(self.high)))
         return -math.floor(math.log10(resolution)) - 1

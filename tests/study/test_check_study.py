@@ -120,6 +120,16 @@ def test_auto_means_decided_later(minimal: str) -> None:
     assert canonical["confirm"]["seeds"] is None
 
 
+def test_what_a_slot_gets_is_kept_where_it_is_said(minimal: str) -> None:
+    said = "execution: {memory: 4 GiB, accelerators: 2, exclusive: false, wait: 10m}\n"
+    execution = parse_study(minimal + said).canonical["execution"]
+    assert (execution["memory"], execution["accelerators"], execution["wait"]) == (2.0**32, 2, 600.0)
+    assert execution["exclusive"] is False
+    for auto in ("accelerators: auto", "exclusive: auto", "memory: null", "wait: null"):
+        key = auto.split(":")[0]
+        assert key not in parse_study(minimal + f"execution: {{{auto}}}\n").canonical["execution"]
+
+
 def test_generational_searchers_get_generations_by_default(edited: Edit) -> None:
     canonical = parse_study(edited("method: draws", "method: waves")).canonical
     assert canonical["tiers"] == {"default": {"population": 8, "generations": 4}}

@@ -73,7 +73,9 @@ evaluation: {stop: {flops: 150 GFLOP}, seeds: 2, timeout: 1h30m}
 search: {method: cmaes, seed: 3, sigma: 0.2, groups: [a], freeze: []}
 tiers: {min: {population: 4, generations: 2}}
 limits: {evaluations: 9, device_hours: 2.5, wall_clock: 8h, price: $2}
-execution: {executor: inline, slots: auto, threads: 2, price_per_hour: 0.2, grace: 5s, retries: 0, pass_env: [A]}
+execution:
+  {executor: inline, slots: auto, threads: 2, price_per_hour: 0.2, grace: 5s, retries: 0, pass_env: [A],
+   memory: 4 GiB, accelerators: 1, exclusive: true, wait: 1h}
 policies: {crash_rate: {pause_above: 0.2}, patience: false, crash_loop: null}
 calibration: {seeds: 2}
 confirm: {top: 2, seeds: auto, min_improvement: 0}

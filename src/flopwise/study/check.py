@@ -10,6 +10,7 @@ from flopwise import registry
 from flopwise.errors import Problem, SpaceError
 from flopwise.space import Parameter, Space
 from flopwise.study.draft import read_draft
+from flopwise.study.execution import read_execution
 from flopwise.study.explain import not_one_of, read, shown, unknown_key
 from flopwise.study.fields import PARAMETER_KEY
 from flopwise.study.fit import Fit, fit
@@ -24,6 +25,8 @@ from flopwise.trial import Fidelity
 DEFAULT_GENERATIONS = {"population": 8, "generations": 4}
 DEFAULT_TRIALS = 32
 DEFAULT_CALIBRATION_SEEDS = 3
+UNSET = ("progress_timeout",)
+"""Keys of an evaluation that are left out where they are not set: a study without them keeps its hash."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,12 @@ class _Check:
         self._stop()
         search = self._search(left.search_space())
         tiers = self._tiers()
-        self._executor()
+        execution = self._execution()
         policies = self._policies()
         calibration = self._calibration()
         if not self.problems:
-            parts = {"search": search, "tiers": tiers, "policies": policies, "calibration": calibration}
+            parts = {"search": search, "tiers": tiers, "execution": execution, "policies": policies}
+            parts["calibration"] = calibration
             canonical = self._canonical(left, parts)
             self._survey(canonical)
         problems, warnings = tuple(dict.fromkeys(self.problems)), tuple(self.warnings)
@@ -87,7 +91,8 @@ class _Check:
     def _canonical(self, left: Narrowed, parts: Mapping[str, Any]) -> dict[str, Any]:
         draft = self.draft
         assert draft.objective is not None
-        evaluation = draft.evaluation.model_dump()
+        unset = {key for key in UNSET if getattr(draft.evaluation, key) is None}
+        evaluation = draft.evaluation.model_dump(exclude=unset)
         return {
             "name": draft.name,
             "workload": draft.workload,
@@ -99,7 +104,7 @@ class _Check:
             "search": parts["search"],
             "tiers": parts["tiers"],
             "limits": draft.limits.model_dump(),
-            "execution": draft.execution.model_dump(),
+            "execution": parts["execution"],
             "policies": parts["policies"],
             "calibration": parts["calibration"],
             "confirm": draft.confirm.model_dump(),
@@ -250,11 +255,10 @@ class _Check:
         if tier.trials is not None and not wrong:
             self._finite(key, tier.trials)
 
-    def _executor(self) -> None:
-        valid = registry.names("executors")
-        name = self.draft.execution.executor
-        if name not in valid:
-            self._say("execution.executor", not_one_of(name, valid))
+    def _execution(self) -> dict[str, Any]:
+        canonical, found = read_execution(self.draft.execution)
+        self.problems += found
+        return canonical
 
     def _policies(self) -> dict[str, Any]:
         valid = registry.names("policies")

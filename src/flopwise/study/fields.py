@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictFloat, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictFloat, StrictStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from flopwise import grammar, paths, units
@@ -22,6 +22,8 @@ FORBIDDEN_ENV = re.compile(r"PATH|LD_.*|PYTHON.*|FLOPWISE.*")
 """Environment variables that decide what code runs; an attempt never gets them from outside."""
 
 MOST_CHOICES = 100
+LEAST_MEMORY = 16 * 2**20
+"""Bytes without which no attempt starts."""
 
 
 def _refuse(message: str) -> PydanticCustomError:
@@ -49,8 +51,25 @@ def _whole(value: object) -> object:
     return value
 
 
+def _memory(value: object) -> float:
+    """Bytes, of which a forgotten unit leaves a handful."""
+    size = units.parse_bytes(value)
+    if size < LEAST_MEMORY:
+        least = f"at least {units.format_bytes(LEAST_MEMORY)}, with its unit, such as 4 GiB"
+        raise InputError("too little memory for a process", expected=least, got=repr(value))
+    return size
+
+
 def _auto(value: object) -> object:
     return None if value == "auto" else value
+
+
+def _count_or_measured(value: object) -> object:
+    """A whole number of at least 1, or ``auto``, which stays: what it stands for is found out in the run."""
+    count = int(value) if isinstance(value, float) and value.is_integer() else value
+    if value != "auto" and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise _refuse(f"expected a whole number of at least 1, or auto, got {value!r:.60}")
+    return count
 
 
 def _env_name(name: str) -> str:
@@ -103,6 +122,13 @@ def _or_auto(least: int) -> WithJsonSchema:
 Whole = Annotated[int, BeforeValidator(_whole)]
 Count = Annotated[Whole, Field(ge=1)]
 CountOrAuto = Annotated[Count | None, BeforeValidator(_auto), _or_auto(1)]
+WholeOrAuto = Annotated[Annotated[Whole, Field(ge=0)] | None, BeforeValidator(_auto), _or_auto(0)]
+BoolOrAuto = Annotated[StrictBool | None, BeforeValidator(_auto), WithJsonSchema({"enum": [True, False, "auto", None]})]
+CountOrMeasured = Annotated[
+    int | str,
+    BeforeValidator(_count_or_measured),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+]
 SeedsOrAuto = Annotated[Annotated[Whole, Field(ge=2)] | None, BeforeValidator(_auto), _or_auto(2)]
 Amount = Annotated[StrictFloat, Field(ge=0)]
 Seconds = Annotated[float, _with(units.parse_seconds), _TEXT_TOO]
@@ -110,6 +136,8 @@ PositiveSeconds = Annotated[Seconds, Field(gt=0)]
 Flops = Annotated[float, _with(units.parse_flops), _TEXT_TOO]
 Quantity = Annotated[float, _with(units.parse_count), _TEXT_TOO]
 Money = Annotated[float, _with(units.parse_money), _TEXT_TOO]
+Memory = Annotated[float, _with(_memory), _TEXT_TOO]
+Bytes = Annotated[float, _with(units.parse_bytes), _TEXT_TOO]
 Name = Annotated[StrictStr, BeforeValidator(lambda value: _run_name(value) if isinstance(value, str) else value)]
 EnvName = Annotated[StrictStr, BeforeValidator(lambda value: _env_name(value) if isinstance(value, str) else value)]
 ParameterKey = Annotated[StrictStr, BeforeValidator(_parameter_key)]

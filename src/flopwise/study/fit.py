@@ -13,9 +13,9 @@ from flopwise.space import Parameter, centre
 from flopwise.study.derive import Computed, place_problems, takes
 from flopwise.study.explain import MOST, read, shown
 from flopwise.study.freeze import lookup
-from flopwise.study.judge import Judge, spoken
+from flopwise.study.judge import Judge, fixed_problems, spoken
 from flopwise.study.names import leaves
-from flopwise.study.relations import Relations, When, circle_problems, condition_problems, name_problems
+from flopwise.study.relations import Relations, When, circle_problems, condition_problems, name_problems, sources_of
 from flopwise.study.rules import Derived, Rules, needs_of
 from flopwise.trial import Fidelity
 from flopwise.workload import WorkloadSpec
@@ -103,11 +103,20 @@ def _computed(
         *name_problems(relations, known),
         *circle_problems(relations),
         *condition_problems(relations, space, full, broken),
+        *_varying(spec, relations, [*space, *broken]),
     ]
     wrong = {problem.key for problem in computed.problems}
     if not circle_of(needs_of(relations.derived)):
         computed.add_all({key: each for key, each in relations.derived.items() if f"derived.{key}" not in wrong})
     return computed
+
+
+def _varying(spec: WorkloadSpec, relations: Relations, space: Sequence[str]) -> Iterator[Problem]:
+    """Derived keys of what is prepared once that would change from trial to trial."""
+    for key in relations.derived:
+        searched = sorted(sources_of(key, relations.derived) & set(space))
+        if searched:
+            yield from fixed_problems(f"derived.{key}", key, spec, f" with {searched[0]}, which is searched")
 
 
 def _sound(relations: Relations, computed: Computed) -> Relations:

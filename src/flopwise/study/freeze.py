@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,7 +92,20 @@ def calibration_key(canonical: Mapping[str, Any], versions: Mapping[str, str], m
         "seed": canonical["search"]["seed"],
         "baseline": baseline_config(canonical),
     }
+    execution = canonical["execution"]
+    fixed |= {key: execution[key] for key in ("accelerators", "exclusive") if key in execution}
+    if fixed["threads"] == "auto":
+        at_once = min(most_at_once(canonical), machine.get("cores", math.inf))
+        fixed |= {"slots": canonical["execution"]["slots"], "at_once": at_once}
     return _digest({**parts, **fixed, "versions": dict(versions), "machine": dict(machine)})
+
+
+def most_at_once(canonical: Mapping[str, Any]) -> int:
+    """Evaluations that the search of the largest tier can have under way at a time."""
+    tiers = [tier.get("population") or tier["trials"] for tier in canonical["tiers"].values()]
+    most = int(max(tiers) * canonical["evaluation"]["seeds"])
+    limit: int | None = canonical["limits"]["evaluations"]
+    return most if limit is None else min(most, limit)
 
 
 def file_form(canonical: Mapping[str, Any]) -> dict[str, Any]:

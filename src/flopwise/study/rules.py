@@ -148,6 +148,34 @@ def rules_of(canonical: Mapping[str, Any]) -> Rules:
     return Rules(canonical["base"], baseline_config(canonical), constraints, derived)
 
 
+class Configs:
+    """The workload's nested config of each trial of a study: the base with the trial's keys and the derived ones.
+
+    Args:
+        canonical: The study; its rules are read once.
+
+    Example:
+        >>> study = {"base": {"train": {"lr": 0.1, "steps": 9}}, "space": {}}
+        >>> Configs(study)({"train.lr": 0.2})
+        {'train': {'lr': 0.2, 'steps': 9}}
+    """
+
+    def __init__(self, canonical: Mapping[str, Any]) -> None:
+        self._base = canonical["base"]
+        self._rules = rules_of(canonical)
+
+    def __call__(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The config of a trial.
+
+        Args:
+            config: Dotted key to value.
+
+        Raises:
+            ExpressionError: If a derived value cannot be computed; the search proposes no such config.
+        """
+        return with_keys(self._base, {**config, **self._rules.derive(config)})
+
+
 def full_config(canonical: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """The workload's nested config of a trial: the base with the trial's keys and the derived ones set.
 
@@ -158,7 +186,7 @@ def full_config(canonical: Mapping[str, Any], config: Mapping[str, Any]) -> dict
     Raises:
         ExpressionError: If a derived value cannot be computed; the search proposes no such config.
     """
-    return with_keys(canonical["base"], {**config, **rules_of(canonical).derive(config)})
+    return Configs(canonical)(config)
 
 
 def _truth(constraint: Expression, get: Get) -> bool:

@@ -15,12 +15,16 @@ from flopwise.space import Categorical, Float, Int, Parameter
 from flopwise.study.fields import (
     AllowedValues,
     Amount,
+    BoolOrAuto,
+    Bytes,
     Choices,
     Count,
     CountOrAuto,
+    CountOrMeasured,
     EnvName,
     ExpressionText,
     Flops,
+    Memory,
     Money,
     Name,
     ParameterKey,
@@ -29,6 +33,7 @@ from flopwise.study.fields import (
     Seconds,
     SeedsOrAuto,
     Whole,
+    WholeOrAuto,
 )
 
 MOST_PARAMETERS = 200
@@ -128,6 +133,9 @@ class EvaluationSection(Section):
     stop: StopSection | None = Field(None, description="How much training one evaluation buys.")
     seeds: Count = Field(1, description="Seeds per trial; its loss is their mean.")
     timeout: PositiveSeconds | None = Field(None, description="Longest wall time of one evaluation.")
+    progress_timeout: PositiveSeconds | None = Field(
+        None, description="Longest time that an evaluation may go without reporting a measurement."
+    )
 
 
 class SearchSection(BaseModel):
@@ -164,12 +172,26 @@ class ExecutionSection(Section):
     """Where and how attempts run."""
 
     executor: StrictStr = Field("local", description="Name of the executor.")
+    options: dict[str, Any] = Field({}, description="The executor's own options.")
     slots: CountOrAuto = Field(None, description="Attempts at a time, or `auto`.")
-    threads: Count = Field(1, description="Threads and cores of one attempt.")
+    threads: CountOrMeasured = Field(
+        1, description="Threads and cores of one attempt; `auto` measures which number, with how many slots, is best."
+    )
+    memory: Memory | None = Field(None, description="Memory of one attempt's processes; none for no limit.")
+    accelerators: WholeOrAuto = Field(
+        None, description="Accelerators of one attempt, or `auto`: one if there are any and the workload can use it."
+    )
+    exclusive: BoolOrAuto = Field(
+        None, description="Whether an attempt has its physical cores alone, or `auto`: if the metric is a duration."
+    )
+    wait: Seconds | None = Field(None, description="Longest wait for cores that other studies hold; none for ever.")
     price_per_hour: Money = Field(0.0, description="Price of the whole machine for one hour.")
     grace: Seconds = Field(60.0, description="Time running attempts get to finish when the study is stopped.")
     retries: Annotated[Whole, Field(ge=0)] = Field(
         2, description="New attempts after one was killed or ran out of memory."
+    )
+    output_limit: Annotated[Bytes, Field(ge=4096)] | None = Field(
+        None, description="Most that is kept of an attempt's stdout, and of its stderr; none for 16 MiB."
     )
     pass_env: list[EnvName] = Field([], description="Environment variables passed to attempts; never recorded.")
 

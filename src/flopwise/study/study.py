@@ -98,8 +98,13 @@ def study_from_canonical(canonical: Mapping[str, Any]) -> Study:
     return Study(dict(canonical), "journal", yaml_text(canonical))
 
 
-def yaml_text(canonical: Mapping[str, Any]) -> str:
-    """A study file that gives this canonical form."""
+def yaml_text(canonical: Mapping[str, Any], note: str = "") -> str:
+    """A study file that gives this canonical form.
+
+    Args:
+        canonical: The study.
+        note: One line, to stand first as a comment.
+    """
     writer: Any = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False
@@ -107,7 +112,8 @@ def yaml_text(canonical: Mapping[str, Any]) -> str:
     writer.allow_unicode = False  # a raw NEL or line separator would be read back as a line break
     buffer = io.StringIO()
     writer.dump(file_form(canonical), buffer)
-    return buffer.getvalue()
+    said = "".join(char if " " <= char <= "~" else "?" for char in note[:1000])
+    return f"# {said}\n{buffer.getvalue()}" if note else buffer.getvalue()
 
 
 def _study(document: Document, source: str, text: str | None) -> Study:

@@ -39,6 +39,7 @@ evaluation:                  # one training
   stop: {{flops: 3e11}}        # or tokens: 2M, steps: 300, seconds: 60
   seeds: 1                   # trainings per trial; its score is their mean
   timeout: 10m               # one training that takes longer is ended
+  progress_timeout: null     # one that reports nothing for so long, such as 2m, hangs and is ended
 
 search:
   method: cmaes              # cmaes (numbers only), tpe (anything), qmc, random, …: docs/searchers.md
@@ -60,17 +61,24 @@ limits:                      # whichever is reached first ends the search; null 
 
 execution:
   executor: local
+  options: {{}}              # of an executor that has some, such as simulated
   slots: auto                # trainings at a time; auto: as many as the cores allow
-  threads: 1                 # cores of one training
+  threads: 1                 # cores of one training; auto: measured, with slots, before the calibration
+  memory: null               # most memory of one training, such as 4 GiB
+  accelerators: auto         # GPUs of one training; auto: one if there are any
+  exclusive: auto            # leave SMT siblings idle; auto: if the metric is a duration
+  wait: null                 # longest wait for cores that other studies hold; null: for ever
   price_per_hour: 0.0        # of the whole machine
   grace: 60s                 # what running trainings get to finish in when the study is stopped
   retries: 2                 # after a training was killed or ran out of memory
+  output_limit: 16 MiB       # most that is kept of a training's stdout, and of its stderr
   pass_env: []               # environment variables passed to trainings, such as HF_TOKEN; never recorded
 
 policies:                    # what may pause or end the study; false switches one off
   crash_rate: {{pause_above: 0.10}}   # pause above this share of failed trainings
   crash_loop: {{consecutive: 5}}      # pause after so many failures in a row
   patience: {{generations: 8}}        # end the search after so many generations without gain
+  throughput: {{pause_below: 0.7}}    # pause below this share of the evaluations an hour that were planned
 
 calibration:
   seeds: 3                   # trainings of the baseline that measure time and noise before the search
