@@ -14,6 +14,9 @@ from flopwise.workloads.language_model.synaptic.postsynapse import Postsynapse
 from flopwise.workloads.language_model.synaptic.presynapse import Presynapse, ReleaseNoise
 from flopwise.workloads.language_model.synaptic.recurrence import Recurrence
 
+CACHED = 1 << 18
+"""Pairs of tokens (queries, keys and heads) of which all numbers stay near a CPU's core."""
+
 
 class SynapticAttention(nn.Module):
     """``softmax(s + lambda_loge log(release) - barrier_strength distance / longest) v``, and what Hebbian weights add.
@@ -51,9 +54,17 @@ class SynapticAttention(nn.Module):
         qk_btmh, v_btkh = torch.split(qkv_btmh, [self.heads + self.kv_heads, self.kv_heads], dim=2)
         q_btnh, k_btkh = torch.split(rotate(qk_btmh, cos_t1h, sin_t1h), [self.heads, self.kv_heads], dim=2)
         q_bnih, k_bnjh, v_bnjh = (self._heads(each) for each in (q_btnh, k_btkh, v_btkh))
-        logits_bnij = self.logits(q_bnih, k_bnjh)
-        a_btd = torch.matmul(logits_bnij.softmax(-1), v_bnjh).transpose(1, 2).flatten(2)
+        pieces = zip(*(torch.split(each, self.together(x_btd)) for each in (q_bnih, k_bnjh, v_bnjh)), strict=True)
+        a_bnih = torch.cat([torch.matmul(self.logits(q, k).softmax(-1), v) for q, k, v in pieces])
+        a_btd = a_bnih.transpose(1, 2).flatten(2)
         return self.out(a_btd) + self.postsynapse(x_btd, a_btd)  # type: ignore[no-any-return]
+
+    def together(self, x_btd: Tensor) -> int:
+        """Sequences computed at a time: on a CPU as many as leave the numbers for all pairs of tokens in its cache."""
+        sequences, tokens = x_btd.shape[:2]
+        if x_btd.device.type != "cpu" or torch.compiler.is_compiling():
+            return sequences
+        return max(1, min(sequences, CACHED // (self.heads * tokens**2)))
 
     def logits(self, q_bnih: Tensor, k_bnjh: Tensor) -> Tensor:
         """Attention logits with release and barrier, up to a number for each query, which softmax does not see.

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from flopwise.workloads.language_model.synaptic.config import SynapticConfig
 
 TINY = 1e-6
-"""Added under the square root, whose slope at 0 is infinite."""
+"""Added under the square root, whose slope at 0 is infinite; also how far a probability stays below 1."""
 
 
 def release_probability(calcium: Tensor, config: SynapticConfig) -> Tensor:
@@ -46,17 +46,18 @@ class _Probability(Function):
 
     @staticmethod
     def forward(ctx: Any, calcium: Tensor, config: SynapticConfig) -> Tensor:
-        share, clamp, lift = config.fast_share, config.complexin_clamp, config.complexin_kd**2
+        fast, slow = config.fast_share * (1 - TINY), (1 - config.fast_share) * (1 - TINY)
+        clamp, lift = config.complexin_clamp, config.complexin_kd**2
         fast_k, slow_k = config.syt1_kd**4, config.syt7_kd**2
         x = calcium * calcium
         fast_q = (x * x).add_(fast_k).reciprocal_()
         slow_q = (x + slow_k).reciprocal_()
         lift_q = (x + lift).reciprocal_()
-        sensed = (x * fast_q).mul_(share).add_(slow_q, alpha=1 - share).mul_(x)
+        sensed = (x * fast_q).mul_(fast).add_(slow_q, alpha=slow).mul_(x)
         lifted = (lift_q * (-clamp * lift)).add_(1)
         if ctx.needs_input_grad[0]:
-            slope = (fast_q * fast_q).mul_(x).mul_(4 * share * fast_k)
-            slope.addcmul_(slow_q, slow_q, value=2 * (1 - share) * slow_k).mul_(lifted)
+            slope = (fast_q * fast_q).mul_(x).mul_(4 * fast * fast_k)
+            slope.addcmul_(slow_q, slow_q, value=2 * slow * slow_k).mul_(lifted)
             slope.addcmul_(sensed, lift_q.square_(), value=2 * clamp * lift).mul_(calcium)
             ctx.save_for_backward(slope)
         return sensed.mul_(lifted)
@@ -102,6 +103,6 @@ def _draw(minus: Tensor, p: Tensor, noise: Tensor | None) -> tuple[Tensor, Tenso
     """p - 1, the standard deviation of the vesicles, and minus the vesicles drawn."""
     if noise is None:
         return p, minus, minus
-    below = (p - 1).clamp_max_(0)
+    below = p - 1
     deviation = (minus * below).add_(TINY).sqrt_()
     return below, deviation, torch.addcmul(minus, deviation, noise, value=-1).clamp_max_(0)
