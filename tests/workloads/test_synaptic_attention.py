@@ -12,6 +12,7 @@ from torch import Tensor
 from flopwise.workloads.language_model.config import ModelConfig
 from flopwise.workloads.language_model.model import GPT, build
 from flopwise.workloads.language_model.rotary import rotary_tables, rotate
+from flopwise.workloads.language_model.synaptic import attention
 from flopwise.workloads.language_model.synaptic.attention import SynapticAttention
 from flopwise.workloads.language_model.synaptic.config import SynapticConfig
 from flopwise.workloads.language_model.synaptic.postsynapse import Postsynapse
@@ -32,25 +33,25 @@ def small(synaptic: dict[str, Any] | None = None, **model: Any) -> GPT:
 
 
 def attention_of(model: GPT) -> SynapticAttention:
-    attention = model.blocks[0].attention
-    assert isinstance(attention, SynapticAttention)
-    return attention
+    found = model.blocks[0].attention
+    assert isinstance(found, SynapticAttention)
+    return found
 
 
 def test_release_and_barrier_bias_the_logits() -> None:
     knobs = {"lambda_loge": 2.0, "barrier_strength": 3.0, "post_fast_lr": 0.0, "post_slow_lr": 0.0}
     model = small(knobs)
-    attention, x = attention_of(model), noise(3, LENGTH, 16)
+    layer, x = attention_of(model), noise(3, LENGTH, 16)
     cos, sin = rotary_tables(LENGTH, 8, 10000.0)
-    q, k, v = attention.qkv(x).unflatten(-1, (6, 8)).split(2, dim=2)
+    q, k, v = layer.qkv(x).unflatten(-1, (6, 8)).split(2, dim=2)
     q, k, v = (each.transpose(1, 2) for each in (rotate(q, cos, sin), rotate(k, cos, sin), v))
     future = torch.ones(LENGTH, LENGTH, dtype=torch.bool).triu(1)
     scores = (q @ k.transpose(2, 3) / math.sqrt(8)).masked_fill(future, -math.inf)
     release = Presynapse(SynapticConfig(**knobs), LENGTH)(scores, None)
     distance = torch.arange(LENGTH)[:, None] - torch.arange(LENGTH)
     logits = scores + 2.0 * release - 3.0 * distance / LENGTH
-    expected = attention.out((logits.softmax(-1) @ v).transpose(1, 2).flatten(2))
-    torch.testing.assert_close(attention(x, cos, sin), expected, rtol=1e-4, atol=1e-5)
+    expected = layer.out((logits.softmax(-1) @ v).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(layer(x, cos, sin), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_kv_head", [4, 2, 1])
@@ -61,6 +62,20 @@ def test_without_synapses_it_is_plain_attention(n_kv_head: int) -> None:
     text = torch.arange(2 * LENGTH).view(2, LENGTH) % 50
     torch.testing.assert_close(synaptic.logits(text), plain.logits(text), rtol=1e-4, atol=1e-5)
     assert not torch.allclose(small(n_head=4, n_kv_head=n_kv_head).logits(text), plain.logits(text), atol=1e-3)
+
+
+def test_sequences_computed_one_by_one_are_those_computed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, apart = small(), small()
+    text = torch.arange(3 * LENGTH).view(3, LENGTH) % 50
+    expected = together.logits(text)
+    expected.square().sum().backward()
+    monkeypatch.setattr(attention, "CACHED", 1)
+    assert attention_of(apart).together(torch.empty(3, LENGTH, 16)) == 1
+    found = apart.logits(text)
+    found.square().sum().backward()
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(apart.parameters(), together.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-4)
 
 
 def token_by_token(side: Postsynapse, config: SynapticConfig, x_td: Tensor, a_td: Tensor) -> Tensor:

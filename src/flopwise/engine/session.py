@@ -133,6 +133,7 @@ class Session:
         return leased_executor(study, *run, signals, request.clock, request.view.message)
 
     def _session(self, signals: Signals, work: Callable[[Desk], Closing]) -> Closing:
+        """A session that an error ends while attempts are open is not closed: the next one settles them."""
         hello = self._hello()
         self._opened_at = self._clock.monotonic()
         try:
@@ -145,7 +146,8 @@ class Session:
             raise
         except FlopwiseError as error:
             self._executor.close()
-            self._leave(Closing("interrupted", error.problem))
+            if not self._record.state.running():
+                self._leave(Closing("interrupted", error.problem))
             raise
         finally:
             self._executor.close()
