@@ -27,7 +27,7 @@ OURS, RAW = "flopwise", "raw fork"
 CONTENDERS: dict[str, type[Contender]] = {OURS: Flopwise, RAW: RawFork}
 SLOTS, ATTEMPTS = 128, 512
 MOST_ABOVE_RAW = 0.03
-FEW_SLOTS, FEW_ATTEMPTS, SHORT_S = 2, 100, 0.05
+FEW_SLOTS, FEW_ATTEMPTS, SHORT_S = 2, 40, 0.3
 MOST_OWN_MS = 10.0
 
 

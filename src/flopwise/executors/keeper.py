@@ -37,7 +37,7 @@ READ_BYTES = 1 << 16
 FAREWELL_S = 5.0
 """How long a coordinator that asked for the end may take to read the last messages."""
 
-QUIET_S = 0.1
+QUIET_S = 0.03
 """With nothing to do for so long, spares are forked; at once, they would compete with the attempts just begun."""
 
 OPEN_FILES = 16_384
