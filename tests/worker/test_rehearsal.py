@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from flopwise.worker import limits
-from flopwise.worker.entry import rehearse
+from flopwise.worker.rehearsal import rehearse
 
 
 def open_descriptors() -> int:

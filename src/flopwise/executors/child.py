@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from flopwise.executors import linux
@@ -146,9 +145,9 @@ def open_files(job: Job) -> tuple[int, int]:
     Raises:
         OSError: If they cannot be, or are there already.
     """
-    out = os.open(Path(job.folder) / "stdout", NEW_FILE, 0o600)
+    out = os.open(f"{job.folder}/stdout", NEW_FILE, 0o600)
     try:
-        return out, os.open(Path(job.folder) / "stderr", NEW_FILE, 0o600)
+        return out, os.open(f"{job.folder}/stderr", NEW_FILE, 0o600)
     except OSError:
         os.close(out)
         raise

@@ -32,7 +32,7 @@ from flopwise.registry import resolve
 from flopwise.wire import Frames, Hello, Job, Message, Ready, Shutdown, StopAttempt, WireError, encode
 
 ENTRY = "flopwise.worker.entry:main"
-REHEARSE = "flopwise.worker.entry:rehearse"
+REHEARSE = "flopwise.worker.rehearsal:rehearse"
 READ_BYTES = 1 << 16
 FAREWELL_S = 5.0
 """How long a coordinator that asked for the end may take to read the last messages."""

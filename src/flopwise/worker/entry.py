@@ -14,7 +14,7 @@ from typing import Any
 from flopwise import registry
 from flopwise.errors import ProgramFailed, WorkloadError
 from flopwise.trial import Outcome, Result
-from flopwise.wire import Job, Reported, Slot, WireError
+from flopwise.wire import Job, Reported, WireError
 from flopwise.worker import limits, summary, warm
 from flopwise.worker.context import AttemptContext
 from flopwise.worker.objective import decode
@@ -45,7 +45,7 @@ def main(job: Job, fd: int, objective: str | None, asked: Callable[[], bool] | N
         os._exit(0)
     context.flush()
     result = summary.write(job, result, context.rows(), time.monotonic() - began)
-    _report(outlet, job.attempt, result)
+    report(outlet, job.attempt, result)
     return 0 if result.outcome == Outcome.OK else 1
 
 
@@ -61,26 +61,6 @@ def before_fork(objective: str | None) -> None:
     finally:
         warm.warm_torch()
         limits.apply(1)
-
-
-def rehearse() -> None:
-    """What a process does that was forked ahead of need: it goes once through what surrounds every evaluation.
-
-    Nothing is kept and nothing runs of the workload's. A forked process shares its memory with the server until it
-    writes to it, and each first write costs microseconds, a thousand of them an attempt; now they cost nobody.
-    """
-    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        outlet = Outlet(nowhere)
-        job = Job("t0000.s0.a1", "evaluate", "function", {"x": 0}, {}, 0, Slot(0, (), 1), "/", "/", metric="loss")
-        context = AttemptContext(job, outlet, None, lambda: False)
-        context.report(1, loss=0.0)
-        result = judge({"loss": 0.0}, job.metric, context.facts, stopped=context.told_to_stop)
-        context.flush()
-        summary.compose(job, result, context.rows(), 0.0)
-        _report(outlet, job.attempt, result)
-    finally:
-        os.close(nowhere)
 
 
 def evaluate(job: Job, context: AttemptContext) -> Result:
@@ -131,7 +111,14 @@ def _sigterm() -> Callable[[], bool]:
     return lambda: bool(seen)
 
 
-def _report(outlet: Outlet, attempt: str, result: Result) -> None:
+def report(outlet: Outlet, attempt: str, result: Result) -> None:
+    """Send how an attempt ended; a result that has no frame ends it as an error.
+
+    Args:
+        outlet: The wire.
+        attempt: ``AttemptId`` as text.
+        result: How it ended.
+    """
     try:
         outlet.send(Reported(attempt, result.outcome, result.metrics, result.info, result.cause))
     except WireError as error:
