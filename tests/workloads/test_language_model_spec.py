@@ -29,6 +29,17 @@ SHAPES: dict[str, dict[str, Any]] = {
     "tied": {"model": {"n_layer": 2, "n_embd": 64, "tied_head": True}, "train": {"sequence_length": 64}},
     "relu2 wide": {"model": {"n_layer": 2, "n_embd": 80, "n_head": 4, "mlp": "relu2", "mlp_ratio": 4.0}},
     "attention heavy": {"model": {"n_layer": 2, "n_embd": 32, "n_head": 2}, "train": {"sequence_length": 1024}},
+    "normalised": {"model": {"kind": "ngpt", "n_layer": 2, "n_embd": 96, "n_head": 4, "n_kv_head": 2}},
+    "normalised, tied, relu2, gated": {
+        "model": {"kind": "ngpt", "n_embd": 64, "mlp": "relu2", "tied_head": True, "ngpt": {"residual": "gated"}}
+    },
+    "normalised, fixed": {
+        "model": {
+            "kind": "ngpt",
+            "n_layer": 1,
+            "ngpt": {"residual": "fixed", "qk_norm": False, "learn_logit_scale": False},
+        }
+    },
     "synapses": {"model": {"kind": "synaptic", "n_layer": 2, "n_embd": 64, "n_head": 2}},
     "synapses of one chunk": {"model": {"kind": "synaptic", "n_embd": 48}, "train": {"sequence_length": 30}},
     "synapses of odd chunks": {
@@ -103,6 +114,35 @@ def test_a_missing_stop_is_a_problem() -> None:
         ("model", {"n_embd": 66}, "model.n_embd", "heads of width 33"),
         ("model", {"n_head": 4, "n_kv_head": 3}, "model.n_kv_head", "3 does not divide n_head 4"),
         ("model", {"n_head": 2, "n_kv_head": 4}, "model.n_kv_head", "4 does not divide n_head 2"),
+        ("model", {"ngpt": {"alpha": 0.1}}, "model.ngpt.alpha", "means nothing with kind: gpt"),
+        ("model", {"kind": "ngpt", "norm_eps": 1e-6}, "model.norm_eps", "means nothing with kind: ngpt"),
+        ("train", {"optimizer": {"momentum": 0.9}}, "train.optimizer.momentum", "kind: adamw; say kind: muon"),
+        ("train", {"optimizer": {"kind": "lion", "iterations": 6}}, "train.optimizer.iterations", "kind: lion"),
+        ("train", {"optimizer": {"kind": "lion"}, "eps": 1e-6}, "train.eps", "optimizer.kind: lion"),
+        (
+            "train",
+            {"optimizer": {"cautious_weight_decay": True}},
+            "train.optimizer.cautious_weight_decay",
+            "say kind: lion or muon",
+        ),
+        (
+            "train",
+            {"optimizer": {"kind": "muon", "cautious_weight_decay": True}, "weight_decay": 0.0},
+            "train.optimizer.cautious_weight_decay",
+            "weight_decay: 0; raise train.weight_decay",
+        ),
+        (
+            "train",
+            {"optimizer": {"kind": "muon", "variance_decay": 0.9}},
+            "train.optimizer.variance_decay",
+            "variance_reduction: false",
+        ),
+        (
+            "train",
+            {"optimizer": {"kind": "muon", "orthogonalisation": "none", "iterations": 3}},
+            "train.optimizer.iterations",
+            "orthogonalisation: none",
+        ),
         ("train", {"micro_batch_size": 17}, "train.micro_batch_size", "17 is more than batch_size 16"),
         ("train", {"sequence_length": 4096}, "train.sequence_length", "data.valid_span 2048"),
     ],
@@ -124,6 +164,9 @@ def test_what_cannot_be_trained_is_a_problem(section: str, values: dict[str, Any
         {"model": {"mlp": "gelu"}},
         {"data": {"valid_fraction": 1.0}},
         {"optimizer": "adamw"},
+        {"train": {"optimizer": "muon"}},
+        {"train": {"optimizer": {"kind": "sgd"}}},
+        {"train": {"optimizer": {"kind": "muon", "momentum": 1.0}}},
     ],
 )
 def test_wrong_keys_types_and_ranges_are_refused(config: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from flopwise.clock import Clock
 from flopwise.errors import NonFinite
 from flopwise.training.devices import Device
+from flopwise.training.distributed import ALONE, Team
+from flopwise.training.optimizers.together import Optimizer
 
 ROWS = 200
 """About how many rows of the learning curve a training reports."""
@@ -68,6 +70,7 @@ class Recipe:
         schedule: Share of the peak for a progress in [0, 1].
         micro_batch_size: Sequences computed at a time.
         clip: Longest gradient; None for no clipping.
+        after_step: Called with the number of steps done after each; None for nothing.
     """
 
     length: Length
@@ -75,6 +78,7 @@ class Recipe:
     schedule: Callable[[float], float]
     micro_batch_size: int
     clip: float | None
+    after_step: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,12 +109,13 @@ class Trained:
 
 def train(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     batches: Callable[[int], Tensor],
     recipe: Recipe,
     device: Device,
     listener: Listener,
     clock: Clock,
+    team: Team = ALONE,
 ) -> Trained:
     """Train a model in place.
 
@@ -122,6 +127,7 @@ def train(
         device: Where.
         listener: Hears losses and may end the training.
         clock: For timing, and for a length in seconds.
+        team: Who computes each batch together with this process, which leads it.
 
     Raises:
         NonFinite: As soon as a loss or gradient is not finite; the params are not updated by it.
@@ -138,17 +144,34 @@ def train(
             break
         lr = recipe.lr * recipe.schedule(progress)
         batch = batches(step)
-        loss = _step(model, optimizer, batch, lr, recipe, device, step)
+        team.tell(lr)
+        loss = _step(model, optimizer, batch, lr, recipe, device, step, team)
         step += 1
         tokens += batch.shape[0] * (batch.shape[1] - 1)
         curve.add(step, loss, lr, progress)
     device.synchronize()
     train_s = clock.monotonic() - started
+    team.tell(None)
     curve.close()
     return Trained(step, tokens, curve.first, curve.tail(), train_s, stopped)
 
 
-def accumulate(model: nn.Module, batch: Tensor, micro_batch_size: int, device: Device) -> Tensor:
+def follow(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batches: Callable[[int], Tensor],
+    recipe: Recipe,
+    device: Device,
+    team: Team,
+) -> None:
+    """Train as another process of the team leads (:func:`train`), with the same arguments."""
+    step = 0
+    while (lr := team.hear()) is not None:
+        _step(model, optimizer, batches(step), lr, recipe, device, step, team)
+        step += 1
+
+
+def accumulate(model: nn.Module, batch: Tensor, micro_batch_size: int, device: Device, team: Team = ALONE) -> Tensor:
     """Gradients of the mean loss over all targets of a batch, computed in pieces.
 
     Every target weighs the same, also when the last piece is smaller.
@@ -158,39 +181,44 @@ def accumulate(model: nn.Module, batch: Tensor, micro_batch_size: int, device: D
         batch: Tokens of shape ``(sequences, length + 1)``.
         micro_batch_size: Sequences of one piece.
         device: Where.
+        team: Who computes the batch; the gradients are those of all of it, however it is shared.
 
     Returns:
-        The mean loss, detached.
+        The mean loss over the whole batch, detached.
     """
     targets = batch.shape[0] * (batch.shape[1] - 1)
+    pieces = torch.split(device.send(team.share(batch)), micro_batch_size)
     losses = []
-    for piece in torch.split(batch, micro_batch_size):
-        piece = piece.to(device.name, non_blocking=True)
-        with device.precision():
-            loss = model(piece[:, :-1], piece[:, 1:]) / targets
-        loss.backward()
+    for index, piece in enumerate(pieces, start=1):
+        with team.collecting(model, last=index == len(pieces)):
+            with device.precision():
+                loss = model(piece[:, :-1], piece[:, 1:]) / targets
+            (loss if team.size == 1 else loss * team.size).backward()
         losses.append(loss.detach())
-    return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+    return team.total(losses[0] if len(losses) == 1 else torch.stack(losses).sum())
 
 
 def _step(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     batch: Tensor,
     lr: float,
     recipe: Recipe,
     device: Device,
     step: int,
+    team: Team,
 ) -> float:
     """One optimizer step; returns the loss before it."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_ratio", 1.0)
     optimizer.zero_grad(set_to_none=True)
-    mean_loss = accumulate(model, batch, recipe.micro_batch_size, device)
+    mean_loss = accumulate(model, batch, recipe.micro_batch_size, device, team)
     length = nn.utils.clip_grad_norm_(model.parameters(), math.inf if recipe.clip is None else recipe.clip)
     loss, norm = torch.stack((mean_loss.float(), length.float())).tolist()
     _check_finite(loss, norm, step)
     optimizer.step()
+    if recipe.after_step is not None:
+        recipe.after_step(step + 1)
     return float(loss)
 
 

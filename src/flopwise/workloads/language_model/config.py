@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from flopwise.workloads.language_model.ngpt.config import TRAIN_DEFAULTS, NgptConfig
+from flopwise.workloads.language_model.optimizer.config import OptimizerConfig
 from flopwise.workloads.language_model.section import Section
 from flopwise.workloads.language_model.synaptic.config import SynapticConfig
 
@@ -13,8 +16,10 @@ from flopwise.workloads.language_model.synaptic.config import SynapticConfig
 class ModelConfig(Section):
     """The architecture: a decoder-only transformer."""
 
-    kind: Literal["gpt", "synaptic"] = Field(
-        "gpt", description="gpt: plain attention. synaptic: attention with synapses, set in model.synaptic."
+    kind: Literal["gpt", "ngpt", "synaptic"] = Field(
+        "gpt",
+        description="gpt: plain attention. ngpt: the normalised transformer, set in model.ngpt. "
+        "synaptic: attention with synapses, set in model.synaptic.",
     )
     n_layer: int = Field(4, ge=1, le=1024, description="Transformer blocks.")
     n_head: int = Field(4, ge=1, le=1024, description="Query heads; must divide n_embd into even head widths.")
@@ -34,6 +39,7 @@ class ModelConfig(Section):
     vocabulary_multiple: int = Field(
         1, ge=1, le=1024, description="Embedding and head have rows for the tokens, rounded up to a multiple of this."
     )
+    ngpt: NgptConfig = Field(NgptConfig(), description="What is special to kind ngpt.")
     synaptic: SynapticConfig = Field(SynapticConfig(), description="The synapses of kind synaptic.")
 
     @property
@@ -117,11 +123,15 @@ class DataConfig(Section):
 class TrainConfig(Section):
     """How the model is trained."""
 
-    optimizer: Literal["adamw"] = Field("adamw", description="Optimizer.")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="The optimizer.")
     lr: float = Field(3e-3, gt=0, le=100, description="Peak learning rate.")
-    beta1: float = Field(0.9, ge=0, lt=1, description="Decay of the mean of gradients.")
-    beta2: float = Field(0.95, ge=0, lt=1, description="Decay of the mean of squared gradients.")
-    eps: float = Field(1e-8, gt=0, le=1, description="Added to the root of the mean square.")
+    beta1: float = Field(
+        0.9, ge=0, lt=1, description="adamw: decay of the mean of gradients. lion: its weight in the update."
+    )
+    beta2: float = Field(
+        0.95, ge=0, lt=1, description="adamw: decay of the mean of squared gradients. lion: of the momentum."
+    )
+    eps: float = Field(1e-8, gt=0, le=1, description="adamw: added to the root of the mean square.")
     weight_decay: float = Field(0.1, ge=0, le=100, description="Decoupled decay of matrices; vectors never decay.")
     warmup_fraction: float = Field(0.1, ge=0, le=1, description="Share of training in which lr rises from 0.")
     min_lr_fraction: float = Field(0.1, ge=0, le=1, description="Share of lr that the cosine falls to at the end.")
@@ -137,7 +147,15 @@ class TrainConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Of matmuls; params stay float32. auto: bfloat16 on a cuda device that has it."
     )
-    compile: bool = Field(False, description="Whether to use torch.compile (pays on cuda with long trainings).")
+    compile: bool | Literal["auto"] = Field(
+        False, description="Whether to use torch.compile (pays on cuda with long trainings). auto: on accelerators."
+    )
+    processes: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Processes that share every batch. null: one for each accelerator of the slot, on a cpu 1.",
+    )
 
     @property
     def micro_batch(self) -> int:
@@ -151,3 +169,15 @@ class LanguageModelConfig(Section):
     model: ModelConfig = Field(ModelConfig(), description="The architecture.")
     data: DataConfig = Field(DataConfig(), description="The text.")
     train: TrainConfig = Field(TrainConfig(), description="The training.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_kind(cls, data: Any) -> Any:
+        """Defaults of train that depend on ``model.kind``."""
+        if not isinstance(data, Mapping):
+            return data
+        model, train = data.get("model", {}), data.get("train", {})
+        kind = model.get("kind") if isinstance(model, Mapping) else getattr(model, "kind", None)
+        if kind == "ngpt" and isinstance(train, Mapping):
+            return {**data, "train": {**TRAIN_DEFAULTS, **train}}
+        return data

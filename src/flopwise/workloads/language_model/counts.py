@@ -18,6 +18,7 @@ import math
 
 from flopwise.trial import Fidelity
 from flopwise.workloads.language_model.config import DataConfig, LanguageModelConfig, ModelConfig
+from flopwise.workloads.language_model.ngpt import counts as ngpt_counts
 from flopwise.workloads.language_model.synaptic import counts as synaptic_counts
 
 VOCABULARY = {"byte": 256, "bpe": 4096, "gpt2": 50257, "ids": 65536}
@@ -60,8 +61,7 @@ def parameters(config: LanguageModelConfig) -> int:
     """Trained numbers of the model."""
     model = config.model
     embedding = model.n_embd * vocabulary(config) * (1 if model.tied_head else 2)
-    norms = model.n_embd * (2 * model.n_layer + 1)
-    return embedding + norms + _block_matrices(model) + _synapse_parameters(model)
+    return embedding + _norms_and_scales(config) + _block_matrices(model) + _synapse_parameters(model)
 
 
 def steps(config: LanguageModelConfig, stop: Fidelity) -> int | None:
@@ -79,6 +79,16 @@ def _block_matrices(model: ModelConfig) -> int:
     output = model.n_embd * model.n_embd
     mlp = MLP_MATRICES[model.mlp] * model.n_embd * model.hidden_width
     return model.n_layer * (qkv + output + mlp)
+
+
+def _norms_and_scales(config: LanguageModelConfig) -> int:
+    """Trained numbers outside matrices and synapses."""
+    model = config.model
+    if model.kind == "ngpt":
+        gated = model.mlp == "swiglu"
+        rows = vocabulary(config)
+        return ngpt_counts.parameters(model.ngpt, model.n_layer, model.n_embd, model.hidden_width, gated, rows)
+    return model.n_embd * (2 * model.n_layer + 1)
 
 
 def _synapse_flops(config: LanguageModelConfig) -> int:

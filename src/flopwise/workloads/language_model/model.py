@@ -7,13 +7,16 @@ H width of a head, F hidden width of the feed-forward block, V vocabulary; ``x_b
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from flopwise.seeds import derive
+from flopwise.training.cross_entropy import linear_cross_entropy
 from flopwise.workloads.language_model.config import ModelConfig
+from flopwise.workloads.language_model.ngpt.block import Scale, UnitBlock, reset, unit
 from flopwise.workloads.language_model.rotary import rotary_tables, rotate
 from flopwise.workloads.language_model.synaptic.attention import SynapticAttention
 
@@ -103,25 +106,49 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(vocabulary, config.n_embd)
-        self.blocks = nn.ModuleList(Block(config, sequence_length) for _ in range(config.n_layer))
-        self.norm = nn.RMSNorm(config.n_embd, config.norm_eps)
+        self.on_sphere = config.kind == "ngpt"
+        self.blocks = nn.ModuleList(
+            UnitBlock(config) if self.on_sphere else Block(config, sequence_length) for _ in range(config.n_layer)
+        )
+        self.norm = nn.Identity() if self.on_sphere else nn.RMSNorm(config.n_embd, config.norm_eps)
         self.head = None if config.tied_head else nn.Linear(config.n_embd, vocabulary, bias=False)
+        learned = self.on_sphere and config.ngpt.learn_logit_scale
+        self.logit_scale = Scale(vocabulary, config.ngpt.logit_scale, config.n_embd**-0.5) if learned else None
         cos_t1h, sin_t1h = rotary_tables(sequence_length, config.head_width, config.rope_theta)
         self.register_buffer("cos_t1h", cos_t1h, persistent=False)
         self.register_buffer("sin_t1h", sin_t1h, persistent=False)
 
-    def logits(self, inputs_bt: Tensor) -> Tensor:
-        """Scores of the next token at every place, shape (B, T, V)."""
+    def features(self, inputs_bt: Tensor) -> Tensor:
+        """What the head sees, shape (B, T, D)."""
         time = inputs_bt.shape[1]
         cos_t1h, sin_t1h = self.cos_t1h[:time], self.sin_t1h[:time]
-        x_btd = self.embedding(inputs_bt) * math.sqrt(self.config.n_embd)
+        x_btd = self.embedding(inputs_bt)
+        x_btd = unit(x_btd) if self.on_sphere else x_btd * math.sqrt(self.config.n_embd)
         for block in self.blocks:
             x_btd = block(x_btd, cos_t1h, sin_t1h)
-        return F.linear(self.norm(x_btd), self.embedding.weight if self.head is None else self.head.weight)
+        return self.norm(x_btd)  # type: ignore[no-any-return]
+
+    def head_weight(self) -> Tensor:
+        """What features are multiplied by to give logits, shape (V, D)."""
+        weight_vd = self.embedding.weight if self.head is None else self.head.weight
+        if self.logit_scale is not None:
+            return weight_vd * self.logit_scale()[:, None]  # type: ignore[no-any-return]
+        return weight_vd * self.config.ngpt.logit_scale if self.on_sphere else weight_vd
+
+    def logits(self, inputs_bt: Tensor) -> Tensor:
+        """Scores of the next token at every place, shape (B, T, V)."""
+        return F.linear(self.features(inputs_bt), self.head_weight())
 
     def forward(self, inputs_bt: Tensor, targets_bt: Tensor) -> Tensor:
         """Sum of the cross-entropy over all targets, in nats."""
-        return F.cross_entropy(self.logits(inputs_bt).flatten(0, 1), targets_bt.flatten(), reduction="sum")
+        return linear_cross_entropy(self.features(inputs_bt).flatten(0, 1), self.head_weight(), targets_bt.flatten())
+
+    def hidden(self) -> Iterator[tuple[nn.Parameter, tuple[int, ...]]]:
+        """Matrices inside the blocks, each with the rows of the matrices that it is made of."""
+        q, k = self.config.n_embd, self.config.kv_heads * self.config.head_width
+        for name, parameter in self.blocks.named_parameters():
+            if parameter.ndim == 2:
+                yield parameter, (q, k, k) if name.endswith(".qkv.weight") else (parameter.shape[0],)
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
@@ -130,7 +157,8 @@ class GPT(nn.Module):
         The embedding is normal with deviation 1 / sqrt(D), and look-ups are multiplied by sqrt(D)
         (Vaswani et al., 2017), so that the residual stream starts with unit variance and a tied head
         works; an untied head has 0.02. Other matrices have 1 / sqrt(inputs), and those that write into
-        the residual stream are divided by sqrt(2 * n_layer) (Radford et al., GPT-2, 2019).
+        the residual stream are divided by sqrt(2 * n_layer) (Radford et al., GPT-2, 2019). Those of a
+        normalised transformer are then scaled to unit norm.
         """
         generator = torch.Generator().manual_seed(derive(seed, "initialise"))
         for name, parameter in self.named_parameters():
@@ -143,6 +171,8 @@ class GPT(nn.Module):
             elif name.endswith(".out.weight"):
                 deviation /= math.sqrt(2 * self.config.n_layer)
             parameter.copy_(torch.empty(parameter.shape).normal_(0.0, deviation, generator=generator))
+        if self.on_sphere:
+            reset(self)
 
 
 def build(config: ModelConfig, vocabulary: int, sequence_length: int, seed: int) -> GPT:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -13,16 +14,21 @@ from flopwise.clock import RealClock
 from flopwise.errors import WorkloadError
 from flopwise.training import datasets, devices
 from flopwise.training.datasets import Dataset, Pin
+from flopwise.training.distributed import Team
 from flopwise.training.evaluate import HeldOut, bits_per_byte
 from flopwise.training.loop import Length, Recipe, Trained, accumulate, train
 from flopwise.training.optimizers.adamw import AdamWOptions, adamw
+from flopwise.training.optimizers.together import Optimizer
 from flopwise.training.schedules import warmup_cosine
 from flopwise.trial import Fidelity
 from flopwise.workload import Context
 from flopwise.workloads.language_model import counts
 from flopwise.workloads.language_model.config import DataConfig, LanguageModelConfig, ModelConfig, TrainConfig
 from flopwise.workloads.language_model.model import GPT, build
+from flopwise.workloads.language_model.ngpt.block import project
+from flopwise.workloads.language_model.optimizer.build import optimizer_of
 from flopwise.workloads.language_model.prepare import NOT_TOKENS, prepare
+from flopwise.workloads.language_model.ranks import Share, team_of
 
 __all__ = ["compiled", "flags", "prepare", "run", "warm"]
 
@@ -49,8 +55,9 @@ def run(config: Mapping[str, Any], context: Context) -> dict[str, float]:
     whole = LanguageModelConfig.model_validate(config)
     device = devices.choose(whole.train.device, whole.train.dtype)
     devices.keep_freed_memory()
-    with devices.reproducible(device, context.threads):
-        return _run(whole, context, device)
+    size = _processes(whole.train, device)
+    with devices.reproducible(device, max(1, context.threads // size)), team_of(config, context, device, size) as team:
+        return _run(whole, context, device, team)
 
 
 def warm() -> None:
@@ -73,21 +80,70 @@ def warm() -> None:
         optimizer.step()
 
 
-def _run(config: LanguageModelConfig, context: Context, device: devices.Device) -> dict[str, float]:
-    dataset = _open(config, context)
-    held_out = _held_out(config, dataset)
+@dataclass(frozen=True)
+class Training:
+    """Everything that the loop trains with.
+
+    Args:
+        dataset: What is trained on.
+        model: Its params.
+        module: The same, compiled or wrapped.
+        optimizer: Over the params.
+        batches: Batch of a step.
+        recipe: What to do in every step.
+    """
+
+    dataset: Dataset
+    model: GPT
+    module: nn.Module
+    optimizer: Optimizer
+    batches: Callable[[int], torch.Tensor]
+    recipe: Recipe
+
+
+def parts(config: LanguageModelConfig, share: Context | Share, device: devices.Device, team: Team) -> Training:
+    """What the loop trains with, the same in every process of the team."""
+    dataset = _open(config, share)
     settings = config.train
-    model = build(config.model, counts.vocabulary(config), settings.sequence_length, context.seed).to(device.name)
-    trained = train(
-        compiled(model) if settings.compile else model,
-        adamw(model, _adamw_options(settings)),
-        lambda step: _batch(dataset, config, context.seed, step),
-        _recipe(config, context.fidelity),
-        device,
-        context,
-        RealClock(),
+    model = build(config.model, counts.vocabulary(config), settings.sequence_length, share.seed).to(device.name)
+    return Training(
+        dataset=dataset,
+        model=model,
+        module=team.wrap(compiled(model) if compiles(settings, device) else model),
+        optimizer=optimizer_of(model, settings, device),
+        batches=lambda step: _batch(dataset, config, share.seed, step),
+        recipe=_recipe(config, model, share.fidelity),
     )
-    context.note(**_facts(config, model, trained, device))
+
+
+def compiles(settings: TrainConfig, device: devices.Device) -> bool:
+    """Whether to compile: ``auto`` does on an accelerator."""
+    return device.name != "cpu" if settings.compile == "auto" else settings.compile
+
+
+def _processes(settings: TrainConfig, device: devices.Device) -> int:
+    """Processes of an evaluation: by default one for each accelerator of the slot."""
+    if settings.processes is None:
+        return max(1, min(torch.cuda.device_count(), settings.batch_size)) if device.name == "cuda" else 1
+    if device.name == "cuda" and settings.processes > torch.cuda.device_count():
+        raise WorkloadError(
+            "too few accelerators",
+            expected=f"{settings.processes}, one for each process",
+            got=str(torch.cuda.device_count()),
+            where="train.processes",
+            fix="raise execution.accelerators, or lower train.processes",
+        )
+    return settings.processes
+
+
+def _run(config: LanguageModelConfig, context: Context, device: devices.Device, team: Team) -> dict[str, float]:
+    training = parts(config, context, device, team)
+    dataset, model = training.dataset, training.model
+    held_out = _held_out(config, dataset)
+    trained = train(
+        training.module, training.optimizer, training.batches, training.recipe, device, context, RealClock(), team
+    )
+    context.note(**_facts(config, model, trained, device), processes=team.size)
     if trained.stopped:
         context.note(flags=[f"stopped after {trained.steps} steps"])
         return {"train_loss": trained.train_loss} if trained.steps else {}
@@ -117,7 +173,7 @@ def flags(initial_loss: float, val_loss: float) -> list[str]:
     return ["no better than at initialisation"] if val_loss > initial_loss * (1 - NO_BETTER) else []
 
 
-def _open(config: LanguageModelConfig, context: Context) -> Dataset:
+def _open(config: LanguageModelConfig, context: Context | Share) -> Dataset:
     """The prepared dataset, if it is the one the config describes."""
     dataset = datasets.open_dataset(context.cache, context.data)
     wanted = config.data.model_dump(mode="json")
@@ -151,11 +207,7 @@ def _batch(dataset: Dataset, config: LanguageModelConfig, seed: int, step: int) 
     return torch.from_numpy(np.ascontiguousarray(batch))
 
 
-def _adamw_options(settings: TrainConfig) -> AdamWOptions:
-    return AdamWOptions(settings.lr, settings.beta1, settings.beta2, settings.eps, settings.weight_decay)
-
-
-def _recipe(config: LanguageModelConfig, stop: Fidelity) -> Recipe:
+def _recipe(config: LanguageModelConfig, model: GPT, stop: Fidelity) -> Recipe:
     settings = config.train
     steps = counts.steps(config, stop)
     return Recipe(
@@ -164,7 +216,16 @@ def _recipe(config: LanguageModelConfig, stop: Fidelity) -> Recipe:
         schedule=lambda progress: warmup_cosine(progress, settings.warmup_fraction, settings.min_lr_fraction),
         micro_batch_size=settings.micro_batch,
         clip=settings.clip,
+        after_step=_after_step(config.model, model),
     )
+
+
+def _after_step(config: ModelConfig, model: GPT) -> Callable[[int], None] | None:
+    """Of a normalised transformer: project its matrices, in some of the steps."""
+    if config.kind != "ngpt":
+        return None
+    every = config.ngpt.project_every
+    return lambda steps: project(model) if steps % every == 0 else None
 
 
 def _facts(config: LanguageModelConfig, model: GPT, trained: Trained, device: devices.Device) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from flopwise import units
 from flopwise.errors import Problem
 from flopwise.trial import STOP_UNITS, Fidelity
 from flopwise.workloads.language_model import counts
-from flopwise.workloads.language_model.config import LanguageModelConfig
+from flopwise.workloads.language_model.config import LanguageModelConfig, ModelConfig, TrainConfig
 from flopwise.workloads.language_model.data_check import data_problems
+from flopwise.workloads.language_model.ngpt.config import ngpt_problems
+from flopwise.workloads.language_model.optimizer.config import optimizer_problems
 
 __all__ = ["SPEC", "LanguageModelConfig", "LanguageModelSpec"]
 
@@ -35,8 +37,9 @@ class LanguageModelSpec:
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """Everything that makes this config untrainable; empty when nothing does."""
         whole = LanguageModelConfig.model_validate(config)
-        model_problems = [*_shape_problems(whole), *_synapse_problems(whole)]
-        return [*model_problems, *data_problems(whole.data), *_batch_problems(whole), *_stop_problems(whole, stop)]
+        model_problems = [*_shape_problems(whole), *_synapse_problems(whole), *_ngpt_problems(whole.model)]
+        train_problems = [*_optimizer_problems(whole.train), *_batch_problems(whole)]
+        return [*model_problems, *data_problems(whole.data), *train_problems, *_stop_problems(whole, stop)]
 
     def uses_accelerator(self, config: Mapping[str, Any]) -> bool:
         """Unless the config wants the CPU."""
@@ -80,12 +83,27 @@ def _synapse_problems(config: LanguageModelConfig) -> Iterator[Problem]:
             yield Problem(f"model.synaptic.{name}", f"{kind}; say kind: synaptic, or drop it")
 
 
+def _ngpt_problems(model: ModelConfig) -> Iterator[Problem]:
+    own_norm_eps = model.norm_eps != ModelConfig.model_fields["norm_eps"].default
+    yield from ngpt_problems(model.kind, model.ngpt, own_norm_eps)
+
+
+def _optimizer_problems(train: TrainConfig) -> Iterator[Problem]:
+    own_eps = train.eps != TrainConfig.model_fields["eps"].default
+    yield from optimizer_problems(train.optimizer, train.weight_decay, own_eps)
+
+
 def _batch_problems(config: LanguageModelConfig) -> Iterator[Problem]:
     train, data = config.train, config.data
     if train.micro_batch > train.batch_size:
         yield Problem(
             "train.micro_batch_size",
             f"micro_batch_size {train.micro_batch} is more than batch_size {train.batch_size}; lower it or use null",
+        )
+    if train.processes is not None and train.processes > train.batch_size:
+        yield Problem(
+            "train.processes",
+            f"processes {train.processes} is more than batch_size {train.batch_size}: some would have no sequence",
         )
     if train.sequence_length > data.valid_span:
         yield Problem(

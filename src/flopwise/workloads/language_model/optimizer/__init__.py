@@ -1,0 +1,1 @@
+"""``train.optimizer``: ``config`` has its knobs (without torch), ``build`` makes the optimizer."""
