@@ -251,6 +251,64 @@ def test_results_of_later_trials_may_come_first(name: str) -> None:
     assert late.ask(numbers(1)) == early.ask(numbers(1))
 
 
+GENERATIONAL = [n for n in NAMES if registry.load("searchers", n).generational]
+
+
+def free_running(name: str) -> list[tuple[Proposal, list[list[Told]]]]:
+    """Each proposal of an asynchronous generational study on three slots, with the generations told before it."""
+    searcher, order = make_asynchronous(name), random.Random(11)
+    asked: list[tuple[Proposal, list[list[Told]]]] = []
+    running: list[Proposal] = []
+    finished: list[Told] = []
+    visible: list[list[Told]] = []
+    for number in range(1, POPULATION * GENERATIONS + 1):
+        while len(running) == SLOTS:
+            finished += told([running.pop(order.randrange(SLOTS))])
+            if len(finished) == POPULATION:
+                visible.append(finished)
+                searcher.tell(finished)
+                finished = []
+        running += searcher.ask([number])
+        asked.append((running[-1], list(visible)))
+    return asked
+
+
+def make_asynchronous(name: str) -> Any:
+    kind = registry.load("searchers", name)
+    start = {key: centre(parameter) for key, parameter in SPACE.parameters.items()}
+    return kind(SPACE, 0, options(name), start, POPULATION, asynchronous=True)
+
+
+def test_searchers_say_whether_they_can_go_on_while_trials_run() -> None:
+    able = {name for name in NAMES if registry.load("searchers", name).asynchronous}
+    assert able == set(NAMES) - {"nsga2"}
+
+
+@pytest.mark.parametrize("name", [n for n in GENERATIONAL if registry.load("searchers", n).asynchronous])
+def test_generations_of_whatever_finished_are_proposed_again_by_whoever_knows_the_same(name: str) -> None:
+    asked = free_running(name)
+    assert len({proposal.point for proposal, _ in asked}) == len(asked)
+    assert len(asked[-1][1]) == GENERATIONS - 1
+    for proposal, visible in asked:
+        again = make_asynchronous(name)
+        for generation in visible:
+            again.tell(generation[::-1])
+        assert again.ask([proposal.number]) == [proposal]
+
+
+@pytest.mark.parametrize("name", [n for n in GENERATIONAL if registry.load("searchers", n).asynchronous])
+def test_a_generation_of_whatever_finished_is_whole_and_told_once(name: str) -> None:
+    searcher = make_asynchronous(name)
+    first = told(searcher.ask([3, 1, 9, 4, 2, 7]))
+    with pytest.raises(ValueError, match="whole generations"):
+        searcher.tell(first[:-1])
+    searcher.tell(first)
+    with pytest.raises(ValueError, match="not told before"):
+        searcher.tell(first)
+    with pytest.raises(ValueError, match="0"):
+        searcher.ask([0])
+
+
 @ALL
 def test_the_baseline_is_never_asked_for(name: str) -> None:
     with pytest.raises(ValueError, match="0"):

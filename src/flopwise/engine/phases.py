@@ -55,6 +55,7 @@ class Search:
         self._stop = study["evaluation"]["stop"]
         self._seeds = evaluation_seeds(study, study["evaluation"]["seeds"])
         self._population = tier.get("population")
+        self._waits = self._population is not None and not study["search"].get("asynchronous", False)
         self._total = tier["trials"] if "trials" in tier else tier["population"] * tier["generations"]
         self._slots = slots
         self._told = 0
@@ -66,7 +67,7 @@ class Search:
     def propose(self, state: RunState) -> list[Event]:
         """New trials, as many as may be proposed now; often none."""
         proposed, unfinished = state.proposed(Phase.SEARCH), state.unfinished_count(Phase.SEARCH)
-        if self._population:
+        if self._population and self._waits:
             numbers = self._rest_of_generation(proposed, unfinished, self._population)
         else:
             numbers = self._numbers(proposed, self._slots - unfinished)

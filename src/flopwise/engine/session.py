@@ -259,8 +259,10 @@ class Session:
         kind = load("searchers", study["search"]["method"])
         space, options, centre = space_of(study), kind.Options(**study["search"]["options"]), baseline_config(study)
 
+        mode = {"asynchronous": True} if kind.generational and study["search"].get("asynchronous") else {}
+
         def make(seed: int) -> Searcher:
-            searcher: Searcher = kind(space, seed, options, centre=centre, population=tier.get("population"))
+            searcher: Searcher = kind(space, seed, options, centre=centre, population=tier.get("population"), **mode)
             return searcher
 
         rules, seed = rules_of(study), study["search"]["seed"]

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flopwise import seeds
 from flopwise.errors import Problem
-from flopwise.searchers.generations import check_due, check_population, split
+from flopwise.searchers.generations import check_due, check_number, check_population, finished, split
 from flopwise.space import Categorical, Space
 from flopwise.trial import Proposal, Told
 
@@ -28,6 +28,11 @@ MARGIN = 0.01
 
 class CmaEs:
     """Covariance matrix adaptation, starting from the baseline.
+
+    With ``asynchronous`` no slot waits for the end of a generation: a proposal is drawn from the distribution that the
+    last whole generation left, and the trials that finish next, whichever they are, make up the next one. So some of
+    its points were drawn from an older distribution, at most as many as run at once; ranks and points are theirs all
+    the same (an injected solution in Hansen's terms, arXiv:1110.4181).
 
     Categories and booleans have no order and are refused. A generation in which every trial failed
     teaches nothing: the next one is drawn from the same distribution.
@@ -52,11 +57,19 @@ class CmaEs:
         sigma: float = Field(default=0.3, gt=0.0, le=1.0)
 
     generational: ClassVar[bool] = True
+    asynchronous: ClassVar[bool] = True
 
     def __init__(
-        self, space: Space, seed: int, options: Options, centre: Mapping[str, Any], population: int | None
+        self,
+        space: Space,
+        seed: int,
+        options: Options,
+        centre: Mapping[str, Any],
+        population: int | None,
+        asynchronous: bool = False,
     ) -> None:
         self._space = space
+        self._learned: set[int] | None = set() if asynchronous else None
         self._seed = seed
         self._cma = _strategy(space.encode(centre), options.sigma, population)
         self._told = 0
@@ -75,12 +88,17 @@ class CmaEs:
 
     def ask(self, numbers: Sequence[int]) -> list[Proposal]:
         """See :class:`flopwise.searchers.searcher.Searcher`."""
-        check_due(numbers, self._told, self._cma.population_size)
+        if self._learned is None:
+            check_due(numbers, self._told, self._cma.population_size)
+        else:
+            check_number(numbers)
         return [self._propose(number) for number in numbers]
 
     def tell(self, results: Sequence[Told]) -> None:
         """See :class:`flopwise.searchers.searcher.Searcher`."""
-        for generation in split(results, self._told, self._cma.population_size):
+        size = self._cma.population_size
+        whole = split(results, self._told, size) if self._learned is None else finished(results, self._learned, size)
+        for generation in whole:
             self._learn(generation)
 
     def _propose(self, number: int) -> Proposal:

@@ -36,6 +36,7 @@ class Fixed:
         configs: list[Any] = Field(min_length=1)
 
     generational: ClassVar[bool] = False
+    asynchronous: ClassVar[bool] = True
 
     def __init__(
         self, space: Space, seed: int, options: Options, centre: Mapping[str, Any], population: int | None

@@ -50,6 +50,37 @@ def check_due(numbers: Sequence[int], told: int, population: int) -> None:
         )
 
 
+def check_number(numbers: Sequence[int]) -> None:
+    """Refuse what is no search trial.
+
+    Args:
+        numbers: Trials asked for.
+
+    Raises:
+        ValueError: If one is less than 1.
+    """
+    if min(numbers, default=1) < 1:
+        raise ValueError(f"search trials are numbered from 1, asked for {min(numbers)}")
+
+
+def finished(results: Sequence[Told], known: set[int], population: int) -> list[list[Told]]:
+    """Results as they came, cut into generations of whatever finished.
+
+    Args:
+        results: In the order in which they finished, whole generations.
+        known: Trials told before; these are added to them.
+        population: Trials a generation.
+
+    Raises:
+        ValueError: If a generation is incomplete, or a trial is told twice or is no search trial.
+    """
+    numbers = [told.number for told in results]
+    if len(results) % population or len(set(numbers)) < len(numbers) or known & set(numbers) or min(numbers) < 1:
+        raise ValueError(f"told trials {numbers}, expected whole generations of {population} trials not told before")
+    known.update(numbers)
+    return [list(results[start : start + population]) for start in range(0, len(results), population)]
+
+
 def split(results: Sequence[Told], told: int, population: int) -> list[list[Told]]:
     """Results as whole generations, each in trial order.
 

@@ -59,6 +59,7 @@ class Grid:
         points: Annotated[int | dict[str, int], BeforeValidator(_points)] = DEFAULT_POINTS
 
     generational: ClassVar[bool] = False
+    asynchronous: ClassVar[bool] = True
 
     def __init__(
         self, space: Space, seed: int, options: Options, centre: Mapping[str, Any], population: int | None

@@ -68,6 +68,7 @@ class Nsga2:
         mutation_rate: float | None = Field(default=None, ge=0.0, le=1.0)
 
     generational: ClassVar[bool] = True
+    asynchronous: ClassVar[bool] = False
 
     def __init__(
         self, space: Space, seed: int, options: Options, centre: Mapping[str, Any], population: int | None

@@ -48,6 +48,7 @@ class QuasiRandom:
         baseline_first: bool = False
 
     generational: ClassVar[bool] = False
+    asynchronous: ClassVar[bool] = True
 
     def __init__(
         self, space: Space, seed: int, options: Options, centre: Mapping[str, Any], population: int | None

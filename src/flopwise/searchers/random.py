@@ -33,6 +33,7 @@ class RandomSearch:
         model_config = ConfigDict(extra="forbid", frozen=True)
 
     generational: ClassVar[bool] = False
+    asynchronous: ClassVar[bool] = True
 
     def __init__(
         self, space: Space, seed: int, options: Options, centre: Mapping[str, Any], population: int | None

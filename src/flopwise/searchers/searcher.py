@@ -32,10 +32,14 @@ class Searcher(Protocol):
     Attributes:
         Options: Pydantic model of ``search.options`` (``extra="forbid"``, frozen).
         generational: Whether trials come in generations: a whole one is told before the next is asked.
+        asynchronous: Whether it can propose one trial at a time, while earlier ones run (``search.asynchronous``). A
+            generational one that can takes ``asynchronous=True`` when it is made; it is then asked for any trial at any
+            time, and told ``population`` trials at a time in the order in which they finished.
     """
 
     Options: ClassVar[type[BaseModel]]
     generational: ClassVar[bool]
+    asynchronous: ClassVar[bool]
 
     def __init__(
         self, space: Space, seed: int, options: Any, centre: Mapping[str, Any], population: int | None

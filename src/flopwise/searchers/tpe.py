@@ -65,6 +65,7 @@ class Tpe:
         failed: Literal["worst", "ignored"] = "worst"
 
     generational: ClassVar[bool] = False
+    asynchronous: ClassVar[bool] = True
 
     def __init__(
         self, space: Space, seed: int, options: Options, centre: Mapping[str, Any], population: int | None

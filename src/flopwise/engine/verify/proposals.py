@@ -108,6 +108,8 @@ def searcher_of(study: Mapping[str, Any], tier: Mapping[str, Any]) -> Proposer:
     kind = load("searchers", study["search"]["method"])
     space, seed = space_of(study), study["search"]["seed"]
 
+    mode = {"asynchronous": True} if kind.generational and study["search"].get("asynchronous") else {}
+
     def make(number: int) -> Proposer:
         searcher: Proposer = kind(
             space,
@@ -115,6 +117,7 @@ def searcher_of(study: Mapping[str, Any], tier: Mapping[str, Any]) -> Proposer:
             kind.Options(**study["search"]["options"]),
             centre=baseline_config(study),
             population=tier.get("population"),
+            **mode,
         )
         return searcher
 
