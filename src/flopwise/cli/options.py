@@ -21,6 +21,9 @@ Group = Annotated[list[str] | None, typer.Option("--group", help="Search this gr
 Freeze = Annotated[
     list[str] | None, typer.Option("--freeze", help="Leave this key or group at the baseline; repeatable.")
 ]
+After = Annotated[
+    str | None, typer.Option("--after", metavar="RUN", help="Start at the winner of a run that ended in GO.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 
 RUNS = Path("runs")

@@ -25,8 +25,9 @@ def load(
     executor: str | None,
     groups: Sequence[str] | None = None,
     freeze: Sequence[str] | None = None,
+    after: str | None = None,
 ) -> Study:
-    """The study file with the command line's overrides: where, how much, and which part of the space.
+    """The study file with the command line's overrides: where, how much, which part of the space, and after which run.
 
     With overrides its text is the study that they make of the file, so that a run folder keeps what was run.
     """
@@ -35,7 +36,9 @@ def load(
     registry.load("executors", overrides.get("executor", loaded.canonical["execution"]["executor"]))
     _refuse_options(loaded, executor)
     canonical = {**loaded.canonical, "execution": {**loaded.canonical["execution"], **overrides}}
-    named = {"group": groups or (), "freeze": freeze or (), **{key: [str(value)] for key, value in overrides.items()}}
+    canonical |= {} if after is None else {"after": after}
+    first = {"group": groups or (), "freeze": freeze or (), "after": [after] if after else ()}
+    named = {**first, **{key: [str(value)] for key, value in overrides.items()}}
     options = [word for option, values in named.items() for value in values for word in (f"--{option}", value)]
     if not options:
         return loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from flopwise.cli.finish import finish
-from flopwise.cli.options import RUNS, Executor, Freeze, Group, Quiet, Runs, Slots, StudyName, Tier, Yes
+from flopwise.cli.options import RUNS, After, Executor, Freeze, Group, Quiet, Runs, Slots, StudyName, Tier, Yes
 from flopwise.cli.request import load, request
 from flopwise.engine.assemble import run
 
@@ -17,10 +17,11 @@ def command(
     executor: Executor = None,
     group: Group = None,
     freeze: Freeze = None,
+    after: After = None,
     yes: Yes = False,
     quiet: Quiet = False,
     runs: Runs = RUNS,
 ) -> None:
     """Run a study to its verdict."""
-    loaded = load(study, slots, executor, group, freeze)
+    loaded = load(study, slots, executor, group, freeze, after)
     raise typer.Exit(finish(run(loaded, request(runs, tier=tier, yes=yes, quiet=quiet))))

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
+from flopwise.engine.after import follow
 from flopwise.engine.again import again, again_resumed
 from flopwise.engine.ground import as_cut, chosen
 from flopwise.engine.lease import make_executor
@@ -123,6 +124,7 @@ def _check_function(study: Study, request: Request) -> None:
 
 def _open(study: Study, request: Request, *, spend: bool) -> Finish:
     _check_function(study, request)
+    study = follow(study, request)
     executor = request.executor or make_executor(as_cut(study.canonical, None))
     known = versions()
     key = calibration_key(study.canonical, known, facts_of(executor))
