@@ -223,6 +223,7 @@ class AttemptEnded(Event):
         interrupted: The study ended it (signal, crash), not the workload: it is run again.
         stamp: Where ended_at comes from: keeper, heartbeat.
         lost: With whom it was lost, ``keeper`` or ``coordinator``; empty when it was not.
+        train_flops: Training FLOPs charged: steps really taken times those of one step; None when unknown.
     """
 
     attempt: str
@@ -242,6 +243,7 @@ class AttemptEnded(Event):
     interrupted: bool = False
     stamp: str = "keeper"
     lost: str = ""
+    train_flops: float | None = None
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,7 @@ class LateResult(Event):
         device_s: Device-seconds charged beyond what its end was charged with.
         price: Money charged beyond that.
         t: Monotonic time of its arrival, in seconds.
+        train_flops: Training FLOPs charged beyond that; None when unknown.
     """
 
     attempt: str
@@ -263,6 +266,7 @@ class LateResult(Event):
     device_s: float
     price: float
     t: float
+    train_flops: float | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ def study(**sections: dict[str, Any]) -> dict[str, Any]:
         "objective": {"metric": "val_loss", "direction": "minimize"},
         "evaluation": {"stop": {"flops": 1e12}, "seeds": 1, "timeout": None},
         "tiers": {"min": {"population": 8, "generations": 2}, "max": {"population": 9, "generations": 10}},
+        "search": {"method": "cmaes", "asynchronous": True},
         "limits": {"evaluations": None, "device_hours": None, "wall_clock": None, "price": None},
         "execution": {"executor": "local", "slots": 4, "price_per_hour": 0.36},
         "confirm": {"top": 3, "seeds": 5, "min_improvement": 0.01},

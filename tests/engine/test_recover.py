@@ -26,6 +26,9 @@ from flopwise.journal.states import MOST_LOST
 from flopwise.paths import RunFolder
 
 STUDY: dict[str, Any] = {
+    "workload": "function",
+    "base": {},
+    "space": {"x": {"type": "float", "low": 0.0, "high": 1.0, "scale": "linear"}},
     "search": {"seed": 0},
     "objective": {"metric": "loss", "direction": "minimize"},
     "execution": {"retries": 1, "price_per_hour": 7200.0},

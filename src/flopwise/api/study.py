@@ -54,7 +54,7 @@ class Study(HasDone):
         runs: Folder that holds the runs.
         **sections: Any other section of a study file: ``base``, ``constraints``, ``derived``, ``groups``,
             ``evaluation``, ``tiers``, ``limits``, ``execution``, ``policies``, ``calibration``, ``confirm``,
-            ``workload``.
+            ``workload``, ``after``.
 
     Raises:
         StudyError: With every mistake at once; nothing is written.

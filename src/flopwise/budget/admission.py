@@ -3,7 +3,8 @@
 Every running attempt is committed for its whole time-out, since that is when it is ended at the latest.
 Device time adds up over attempts, so their commitments are subtracted; wall-clock time and money (the
 price of the whole machine by the hour) pass once for all of them, so there only the new attempt's own
-time-out counts. What confirmation needs stays reserved until confirmation.
+time-out counts. FLOPs add up over attempts, each with what its config will train. What confirmation needs
+stays reserved until confirmation.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from flopwise.budget.limits import Limits, Spent
+from flopwise.budget.limits import ROUNDING, Limits, Spent
+from flopwise.units import format_flops
 
 START_FACTOR = 1.5
 """An evaluation is started only if this many times its estimate is left."""
@@ -20,9 +22,6 @@ LIMIT_FACTOR = 4.0
 """Where time or money is limited, an evaluation is ended after this many times its estimate."""
 LEAST_LIMIT_S = 30.0
 """But never earlier than this, as long as that much is left: start-up times of tiny evaluations scatter."""
-
-ROUNDING = 1.0 + 1e-9
-"""What sums of seconds may be off by: a reserve for n evaluations must admit the n-th."""
 
 NOTHING = Spent()
 
@@ -34,10 +33,12 @@ class Commitment:
     Args:
         limit_s: Its time-out in seconds; None for none.
         retry: Its evaluation has been counted already, by an earlier attempt that ended.
+        flops: What it will train.
     """
 
     limit_s: float | None
     retry: bool = False
+    flops: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,23 +49,26 @@ class Committed:
         attempts: How many there are.
         evaluations: Those of them whose evaluation is not counted already.
         seconds: Sum of their time-outs; infinite when one has none.
+        flops: What they will train.
     """
 
     attempts: int = 0
     evaluations: int = 0
     seconds: float = 0.0
+    flops: float = 0.0
 
     @classmethod
     def of(cls, running: Iterable[Commitment]) -> Committed:
         """The sum of commitments."""
-        limits = [(attempt.limit_s, attempt.retry) for attempt in running]
-        seconds = sum(math.inf if limit_s is None else limit_s for limit_s, _ in limits)
-        return cls(len(limits), sum(not retry for _, retry in limits), seconds)
+        committed = cls()
+        for attempt in running:
+            committed = committed.and_(attempt)
+        return committed
 
     def and_(self, other: Commitment) -> Committed:
         """With one more attempt."""
         seconds = self.seconds + (math.inf if other.limit_s is None else other.limit_s)
-        return Committed(self.attempts + 1, self.evaluations + (not other.retry), seconds)
+        return Committed(self.attempts + 1, self.evaluations + (not other.retry), seconds, self.flops + other.flops)
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def admit(
     reserve: Spent = NOTHING,
     retry: bool = False,
     starting: int = 1,
+    flops: float = 0.0,
 ) -> Admission:
     """Decide about one more attempt, to be started now.
 
@@ -106,6 +111,7 @@ def admit(
         retry: The attempt repeats an evaluation that is counted already.
         starting: Attempts that have a free slot now, this one included: they share the device time left,
             so that the first does not commit what the others need.
+        flops: What the attempt will train.
 
     Example:
         >>> admit(Limits(device_hours=1.0), Spent(device_s=3500), [], estimate_s=10, timeout_s=None).limit_s
@@ -114,7 +120,7 @@ def admit(
         'limits.device_hours: 10 s left on one slot, 15 s needed to start an evaluation'
     """
     used = spent + reserve
-    wish = _Wish(estimate_s, math.inf if timeout_s is None else timeout_s, retry, max(starting, 1))
+    wish = _Wish(estimate_s, math.inf if timeout_s is None else timeout_s, retry, max(starting, 1), flops)
     committed = running if isinstance(running, Committed) else Committed.of(running)
     answer = _decide(limits, used, committed, wish)
     if answer.refused and committed.attempts:
@@ -130,6 +136,7 @@ class _Wish:
     timeout_s: float
     retry: bool
     starting: int
+    flops: float
 
     @property
     def least_s(self) -> float:
@@ -146,6 +153,8 @@ def _decide(limits: Limits, used: Spent, committed: Committed, wish: _Wish) -> A
     counted = used.evaluations + committed.evaluations
     if limits.evaluations is not None and not wish.retry and counted >= limits.evaluations:
         return Admission(refused=f"limits.evaluations: {counted} of {limits.evaluations} used, running or reserved")
+    if limits.flops is not None and used.flops + committed.flops + wish.flops > limits.flops * ROUNDING:
+        return Admission(refused=_too_few(limits.flops - used.flops - committed.flops, wish.flops))
     left = limits.time_left(replace(used, device_s=used.device_s + committed.seconds))
     if not left:
         return Admission(limit_s=None if wish.timeout_s == math.inf else wish.timeout_s)
@@ -154,6 +163,10 @@ def _decide(limits: Limits, used: Spent, committed: Committed, wish: _Wish) -> A
         return Admission(refused=_too_little(tightest, left[tightest], wish.least_s))
     fair_s = max(left.get("device_hours", math.inf) / wish.starting, wish.least_s)
     return Admission(limit_s=min(wish.timeout_s, wish.usual_s, fair_s, left[tightest]))
+
+
+def _too_few(left: float, needed: float) -> str:
+    return f"limits.flops: {format_flops(max(left, 0.0))} left, {format_flops(needed)} needed by an evaluation"
 
 
 def _too_little(name: str, left_s: float, needed_s: float) -> str:

@@ -1,8 +1,8 @@
 """The account of a run: a fold over its events, so that every charge is counted once.
 
-Device time and price of an attempt are charged when it ends, with the numbers journaled there; so is what a
-late result says it took beyond that, and each measured way of cutting the machine. The
-machine is paid for as long as a session lasts; what no attempt was charged for is idle time.
+Device time, price and training FLOPs of an attempt are charged when it ends, with the numbers journaled there; so is
+what a late result says it took beyond that, and each measured way of cutting the machine. The machine is paid for as
+long as a session lasts; what no attempt was charged for is idle time.
 """
 
 from __future__ import annotations
@@ -61,12 +61,14 @@ class Account:
         evaluations: Seeds of trials with an attempt that ended and was not interrupted.
         device_s: Seconds on one slot.
         price: Money.
+        train_flops: Training FLOPs; None while none is known.
     """
 
     attempts: int = 0
     evaluations: int = 0
     device_s: float = 0.0
     price: float = 0.0
+    train_flops: float | None = None
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Ledger:
     Example:
         >>> ledger = Ledger()
         >>> ledger.spent()
-        Spent(evaluations=0, device_s=0.0, wall_s=0.0, price=0.0)
+        Spent(evaluations=0, device_s=0.0, wall_s=0.0, price=0.0, flops=0.0)
     """
 
     total: Account = field(default_factory=Account)
@@ -151,7 +153,9 @@ class Ledger:
 
     def spent(self, now: float | None = None) -> Spent:
         """The amounts that limits are about."""
-        return Spent(self.total.evaluations, self.total.device_s, self.wall_s(now), self.price(now))
+        total = self.total
+        flops = total.train_flops or 0.0
+        return Spent(total.evaluations, total.device_s, self.wall_s(now), self.price(now), flops)
 
     def evaluated(self, trial: int, seed_index: int) -> bool:
         """Whether a seed of a trial is counted already, so that another attempt of it is a retry."""
@@ -197,3 +201,6 @@ class Ledger:
         for account in (self.total, self.phases[phase]):
             account.device_s += event.device_s
             account.price += event.price
+            flops = None if isinstance(event, PackingMeasured) else event.train_flops
+            if flops is not None:
+                account.train_flops = (account.train_flops or 0.0) + flops

@@ -1,10 +1,13 @@
-"""What a study may spend, and what something costs: the same four quantities everywhere."""
+"""What a study may spend, and what something costs: the same five quantities everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+ROUNDING = 1.0 + 1e-9
+"""What sums of amounts may be off by: a reserve for n evaluations must admit the n-th."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,14 @@ class Spent:
         device_s: Seconds on one slot, summed over attempts.
         wall_s: Seconds of the study's sessions.
         price: Money, for the whole machine, idle time included.
+        flops: Training FLOPs of all attempts.
     """
 
     evaluations: int = 0
     device_s: float = 0.0
     wall_s: float = 0.0
     price: float = 0.0
+    flops: float = 0.0
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(
@@ -29,6 +34,7 @@ class Spent:
             self.device_s + other.device_s,
             self.wall_s + other.wall_s,
             self.price + other.price,
+            self.flops + other.flops,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -46,6 +52,7 @@ class Limits:
         wall_clock_s: Seconds of all sessions together.
         price: Money for the whole machine.
         price_per_hour: Of the whole machine; turns what money remains into time.
+        flops: Training FLOPs of all attempts, those that failed or were lost included.
     """
 
     evaluations: int | None = None
@@ -53,6 +60,7 @@ class Limits:
     wall_clock_s: float | None = None
     price: float | None = None
     price_per_hour: float = 0.0
+    flops: float | None = None
 
     @classmethod
     def from_study(cls, study: Mapping[str, Any]) -> Limits:
@@ -64,6 +72,7 @@ class Limits:
             wall_clock_s=limits["wall_clock"],
             price=limits["price"],
             price_per_hour=study["execution"]["price_per_hour"],
+            flops=limits.get("flops"),
         )
 
     def time_left(self, used: Spent) -> dict[str, float]:
@@ -88,6 +97,7 @@ class Limits:
             ("device_hours", self.device_hours, needed.device_s / 3600.0, " h"),
             ("wall_clock", self.wall_clock_s, needed.wall_s, " s"),
             ("price", self.price, needed.price, ""),
+            ("flops", self.flops, needed.flops / ROUNDING, ""),
         )
         return [
             f"limits.{name} is {limit:.6g}{unit}, {amount:.6g}{unit} needed"

@@ -11,6 +11,7 @@ from typing import Any
 from flopwise.budget.admission import NOTHING
 from flopwise.budget.limits import Spent
 from flopwise.budget.pricing import Rates, TierPlan, price_tier
+from flopwise.budget.stragglers import MOST_IDLE, equal_share, populations
 from flopwise.objective import Objective
 from flopwise.stats.noise import noise_sd
 from flopwise.stats.power import EFFECT, POWER, go_probability, seeds_needed
@@ -81,7 +82,7 @@ class Plan:
     @property
     def rates(self) -> Rates:
         """What one evaluation costs."""
-        return Rates(self.seconds_per_evaluation, self.slots, self.price_per_hour)
+        return Rates(self.seconds_per_evaluation, self.slots, self.price_per_hour, self.flops)
 
     def tier(self, name: str) -> TierPlan:
         """One tier by name; raises ``KeyError`` when there is none."""
@@ -133,7 +134,7 @@ def make_plan(
     baseline, noise = _baseline(study, calibration), noise_sd(calibration.losses)
     share = study["confirm"]["min_improvement"]
     needed = seeds_needed(noise, 0.0 if baseline is None else baseline, share)
-    rates = Rates(statistics.fmean(calibration.seconds), slots, study["execution"]["price_per_hour"])
+    rates = Rates(statistics.fmean(calibration.seconds), slots, study["execution"]["price_per_hour"], flops)
     seeds = study["confirm"]["seeds"] or needed
     plan = Plan(
         tiers=tuple(
@@ -172,12 +173,29 @@ def _warnings(plan: Plan, study: Mapping[str, Any]) -> Iterator[str]:
             yield f"Tier {tier.name} does not fit with what is spent and reserved for confirmation: {sentence}."
     if study["limits"]["price"] is not None and plan.price_per_hour == 0:
         yield "limits.price never binds: execution.price_per_hour is 0. Set what the machine costs."
+    if not study["search"].get("asynchronous"):
+        yield from _straggler_warnings(plan)
     if plan.steps is not None and plan.steps < FEW_STEPS:
         yield (
             f"One evaluation is only {plan.steps} optimizer steps: too few to tell configs apart. "
             "Raise evaluation.stop or make the model smaller."
         )
     yield from _noise_warnings(plan)
+
+
+def _straggler_warnings(plan: Plan) -> Iterator[str]:
+    """Slots that idle at the end of every generation even if all evaluations take equally long."""
+    for tier in plan.tiers:
+        share = equal_share(tier.population, plan.evaluation_seeds, plan.slots) if tier.population else 0.0
+        if share > MOST_IDLE:
+            twice = populations(plan.slots, plan.evaluation_seeds)[1:2] or populations(
+                plan.slots, plan.evaluation_seeds
+            )
+            yield (
+                f"Tier {tier.name}: generations of {tier.population} leave {plan.slots} slots idle {share:.0%} of the "
+                f"search, even if all evaluations take equally long. A population of {twice[0]} fills them twice; "
+                "`search: {asynchronous: true}` never waits."
+            )
 
 
 def _noise_warnings(plan: Plan) -> Iterator[str]:

@@ -27,11 +27,13 @@ class Rates:
         seconds: Wall seconds of one evaluation on one slot.
         slots: Evaluations at the same time.
         price_per_hour: Of the whole machine.
+        flops: Training FLOPs of one evaluation; None when unknown.
     """
 
     seconds: float
     slots: int
     price_per_hour: float
+    flops: float | None = None
 
     def batches(self, *sizes: int, factor: float = 1.0) -> Spent:
         """The cost of batches of evaluations, each begun when the one before has ended.
@@ -42,20 +44,22 @@ class Rates:
 
         Example:
             >>> Rates(10.0, 2, 3600.0).batches(3, 1)
-            Spent(evaluations=4, device_s=40.0, wall_s=30.0, price=30.0)
+            Spent(evaluations=4, device_s=40.0, wall_s=30.0, price=30.0, flops=0.0)
         """
         seconds = factor * self.seconds
         wall_s = seconds * sum(math.ceil(size / self.slots) for size in sizes)
-        return Spent(sum(sizes), seconds * sum(sizes), wall_s, self.price_per_hour / 3600.0 * wall_s)
+        price, flops = self.price_per_hour / 3600.0 * wall_s, (self.flops or 0.0) * sum(sizes)
+        return Spent(sum(sizes), seconds * sum(sizes), wall_s, price, flops)
 
     def head_room(self) -> Spent:
         """What admission wants left over, beyond the estimate, to start the last evaluation of each slot."""
-        return replace(self.batches(self.slots, factor=START_FACTOR - 1.0), evaluations=0)
+        return replace(self.batches(self.slots, factor=START_FACTOR - 1.0), evaluations=0, flops=0.0)
 
     def reserve(self, phase: Phase, choose: int, decide: int) -> Spent:
         """What must be left while ``phase`` runs, so that the rest of the confirmation can be paid for.
 
-        Each evaluation is reserved at the multiple of its estimate that admission demands to start it.
+        Each evaluation's time is reserved at the multiple of its estimate that admission demands to start it, its FLOPs
+        as the baseline's.
 
         Args:
             phase: The phase that runs.

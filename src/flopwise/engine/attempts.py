@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from flopwise.budget.ledger import charge
 from flopwise.engine.desk import Desk
+from flopwise.engine.flops import trained
 from flopwise.engine.outcomes import Ending, classify
 from flopwise.engine.placing import Evaluation, free_slots, next_up
 from flopwise.engine.quarantine import quarantine
@@ -18,9 +19,11 @@ from flopwise.engine.rows import Rows
 from flopwise.errors import ExecutorError, JournalDamaged
 from flopwise.events import AttemptEnded, AttemptStarted, LateResult, Measured
 from flopwise.journal.replay import AttemptState, TrialState
+from flopwise.registry import load
 from flopwise.study import Configs
-from flopwise.trial import Outcome
+from flopwise.trial import Fidelity, Outcome
 from flopwise.wire import Ended, Job, KeeperLost, Measurement, Message, Progress, Reported, Slot, Started
+from flopwise.workload import WorkloadSpec
 
 STOP_GRACE_S = 5.0
 """Between SIGTERM and SIGKILL for an attempt that the study ends."""
@@ -46,6 +49,7 @@ class Attempts:
         self._rows = Rows()
         self._keeper_deaths = 0
         self._configs = Configs(desk.study)
+        self._spec: WorkloadSpec = load("workloads", desk.study["workload"])
 
     @property
     def running(self) -> int:
@@ -159,12 +163,19 @@ class Attempts:
     def _end(self, ended: Ended, ending: Ending, reported: Reported | None) -> None:
         record, session = self._desk.record, self._desk.session
         self._write_rows(ended.attempt)
-        record.add(end_event(self._desk, ended, ending, reported))
+        flops = self._trained(self._busy[ended.attempt], ended, reported)
+        record.add(end_event(self._desk, ended, ending, reported, flops))
         self._forget(ended.attempt)
         for slot in record.state.slots.failing:
             found = quarantine(record.state.slots, slot, session)
             if found is not None:
                 record.add(found)
+
+    def _trained(self, job: Job, ended: Ended, reported: Reported | None) -> float | None:
+        """Training FLOPs of an attempt that is over; its rows are written."""
+        rows = self._desk.record.state.attempt(job.attempt).rows
+        stop, info = Fidelity.from_json(job.stop), reported.info if reported else {}
+        return trained(self._spec, job.config, stop, info=info, rows=rows, began=ended.ended_at > ended.started_at)
 
     def _forget(self, attempt: str) -> None:
         del self._busy[attempt]
@@ -206,8 +217,16 @@ class Attempts:
                 device_s=device_s,
                 price=price,
                 t=self._desk.clock.monotonic(),
+                train_flops=self._trained_late(attempt, reported),
             )
         )
+
+    def _trained_late(self, attempt: AttemptState, reported: Reported | None) -> float | None:
+        """Training FLOPs that a late report shows beyond what has been charged."""
+        trial = self._desk.record.state.trials[attempt.id.trial].trial
+        info, config = reported.info if reported else {}, self._configs(trial.config)
+        known = trained(self._spec, config, trial.fidelity, info=info, rows=(), began=True)
+        return None if known is None else max(0.0, known - (attempt.train_flops or 0.0))
 
     def _known(self, name: str) -> AttemptState | None:
         """An attempt of this run that has ended; None when there is none of that name."""
@@ -248,7 +267,9 @@ class Attempts:
         return replace(ending, interrupted=False, cause=f"{ending.cause}, not for the first time")
 
 
-def end_event(desk: Desk, ended: Ended, ending: Ending, reported: Reported | None) -> AttemptEnded:
+def end_event(
+    desk: Desk, ended: Ended, ending: Ending, reported: Reported | None, train_flops: float | None
+) -> AttemptEnded:
     """The journal's record of an attempt's end, with its charge."""
     device_s, price = _charge(desk, ended.ended_at - ended.started_at)
     return AttemptEnded(
@@ -268,6 +289,7 @@ def end_event(desk: Desk, ended: Ended, ending: Ending, reported: Reported | Non
         tail=ended.tail if ending.outcome != Outcome.OK else "",
         interrupted=ending.interrupted,
         lost=ending.lost,
+        train_flops=train_flops,
     )
 
 

@@ -10,8 +10,9 @@ from flopwise.budget.ledger import Ledger
 from flopwise.budget.limits import Limits
 from flopwise.budget.plan import Plan
 from flopwise.clock import Clock
+from flopwise.engine.flops import Appetite
 from flopwise.events import AttemptEnded, PolicyRaised, TierChosen
-from flopwise.journal.replay import AttemptState, RunState
+from flopwise.journal.replay import RunState
 from flopwise.policies.evaluations import Evaluations, Finished
 from flopwise.policies.pace import Pace, Timing
 from flopwise.policies.policy import History, Policy
@@ -34,6 +35,7 @@ class Guard:
         self._timeout_s = study["evaluation"]["timeout"]
         self._policies = policies
         self._clock = clock
+        self._appetite = Appetite(study)
         self._evaluations = Evaluations(study["evaluation"]["seeds"])
         self._plan: tuple[TierChosen, Plan] | None = None
         self._noise: tuple[int, float | None] = (0, None)
@@ -68,13 +70,26 @@ class Guard:
             reserve=plan.reserve(state.tier.tier, phase) if plan and state.tier else NOTHING,
             retry=ledger.evaluated(*evaluation),
             starting=free,
+            flops=self.flops(state, evaluation[0]),
         )
 
     def committed(self, state: RunState, ledger: Ledger) -> Committed:
         """What the attempts that run now may still use; nothing where no limit asks for it."""
-        if self._limits.evaluations is None and self._limits.device_hours is None:
+        limits = self._limits
+        if limits.evaluations is None and limits.device_hours is None and limits.flops is None:
             return Committed()
-        return Committed.of(_commitment(attempt, ledger) for attempt in state.running())
+        return Committed.of(
+            Commitment(
+                attempt.intent.limit_s,
+                retry=ledger.evaluated(attempt.id.trial, attempt.id.seed_index),
+                flops=self.flops(state, attempt.id.trial),
+            )
+            for attempt in state.running()
+        )
+
+    def flops(self, state: RunState, trial: int) -> float:
+        """What an evaluation of a trial will train; nothing where no limit asks for it."""
+        return 0.0 if self._limits.flops is None else self._appetite.of(state.trials[trial], state)
 
     def judge(self, state: RunState) -> PolicyRaised | None:
         """The first policy that wants the study paused or its search ended; None when all are content."""
@@ -134,7 +149,3 @@ def _pace(state: RunState) -> Pace | None:
         return None
     plan, slots = state.tier.plan, len(state.sessions[-1].opened.slots)
     return Pace(plan["seconds_per_evaluation"], plan["slots"], slots, len(state.quarantined))
-
-
-def _commitment(attempt: AttemptState, ledger: Ledger) -> Commitment:
-    return Commitment(attempt.intent.limit_s, retry=ledger.evaluated(attempt.id.trial, attempt.id.seed_index))

@@ -145,7 +145,8 @@ class Loop:
             if admission.refused is not None:
                 self._refused(admission.refused)
                 break
-            committed = committed.and_(Commitment(admission.limit_s, ledger.evaluated(*evaluation)))
+            flops = guard.flops(state, trial.trial.number)
+            committed = committed.and_(Commitment(admission.limit_s, ledger.evaluated(*evaluation), flops))
             jobs.append(self._attempts.intend(trial, seed_index, slot, admission.limit_s))
             slots = self._attempts.still_free(slots, slot)
         self._attempts.start(jobs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flopwise.budget.ledger import Ledger
 from flopwise.budget.plan import Calibration, Plan, make_plan
+from flopwise.engine.flops import measured
 from flopwise.journal.replay import RunState
 from flopwise.registry import load
 from flopwise.study import full_config
@@ -24,6 +25,7 @@ def price(state: RunState, ledger: Ledger, slots: int) -> Plan:
     config = full_config(study, baseline.trial.config)
     stop = Fidelity.from_json(study["evaluation"]["stop"])
     peaks = [end.peak_rss_bytes for end in finals if end.peak_rss_bytes is not None]
+    flops = spec.flops(config, stop)
     tokens = next((end.info["tokens"] for end in finals if "tokens" in end.info), None)
     return make_plan(
         study,
@@ -35,6 +37,6 @@ def price(state: RunState, ledger: Ledger, slots: int) -> Plan:
         slots=slots,
         steps=spec.steps(config, stop),
         tokens=tokens,
-        flops=spec.flops(config, stop),
+        flops=measured(baseline) if flops is None else flops,
         spent=ledger.spent(),
     )

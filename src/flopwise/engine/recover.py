@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flopwise.budget.ledger import charge
+from flopwise.engine.flops import trained
 from flopwise.engine.loop import HEARTBEAT_S
 from flopwise.engine.packing import evaluation_names
 from flopwise.engine.wave import INTERRUPTED
@@ -32,6 +33,8 @@ from flopwise.events import (
 from flopwise.executors.stamps import read_stamps
 from flopwise.journal.replay import AttemptState, RunState, SessionState
 from flopwise.paths import RunFolder
+from flopwise.registry import load
+from flopwise.study import full_config
 from flopwise.trial import Outcome
 
 FINISHED = frozenset({Outcome.OK, Outcome.NAN, Outcome.OOM, Outcome.ERROR, Outcome.PRUNED})
@@ -130,9 +133,10 @@ def _settle(folder: RunFolder, attempt: AttemptState, state: RunState, stamps: S
         slots=len(state.sessions[-1].opened.slots),
         price_per_hour=state.study["execution"]["price_per_hour"],
     )
+    ending = _ending(folder, attempt, state)
     return AttemptEnded(
         attempt=name,
-        **_ending(folder, attempt, state),
+        **ending,
         started_at=started_at,
         ended_at=ended_at,
         device_s=device_s,
@@ -142,7 +146,14 @@ def _settle(folder: RunFolder, attempt: AttemptState, state: RunState, stamps: S
         contention=end.get("contention"),
         switches=end.get("switches"),
         stamp="keeper" if "at" in end else "heartbeat",
+        train_flops=_trained(attempt, state, ending["info"], began=ended_at > started_at),
     )
+
+
+def _trained(attempt: AttemptState, state: RunState, info: Mapping[str, Any], *, began: bool) -> float | None:
+    trial = state.trials[attempt.id.trial].trial
+    spec, config = load("workloads", state.study["workload"]), full_config(state.study, trial.config)
+    return trained(spec, config, trial.fidelity, info=info, rows=attempt.rows, began=began)
 
 
 def _ending(folder: RunFolder, attempt: AttemptState, state: RunState) -> dict[str, Any]:

@@ -65,6 +65,12 @@ class AttemptState:
         return (self.ended.device_s if self.ended else 0.0) + sum(late.device_s for late in self.late)
 
     @property
+    def train_flops(self) -> float | None:
+        """Training FLOPs charged for it so far; None when unknown."""
+        charged = [each.train_flops for each in (self.ended, *self.late) if each and each.train_flops is not None]
+        return sum(charged) if charged else None
+
+    @property
     def again(self) -> bool:
         """Whether its end is worth another attempt."""
         end = self.ended

@@ -13,6 +13,7 @@ from flopwise.report.grid import Grid
 from flopwise.report.headline import Summary, headline, price_line
 from flopwise.report.packing import packing_grid, packing_sentences
 from flopwise.report.slot_use import slot_grid, slot_sentences
+from flopwise.report.stragglers import straggler_sentences
 from flopwise.report.text import cell, number, percent, sparkline
 
 BEST_TRIALS = 10
@@ -146,7 +147,7 @@ def _packing(summary: Summary) -> Section:
 
 
 def _slots(summary: Summary) -> Section:
-    sentences = list(slot_sentences(summary))
+    sentences = [*slot_sentences(summary), *straggler_sentences(summary["stragglers"])]
     if sentences:
         yield bullets(sentences)
     if any(row["attempts"] for row in summary["slot_use"]):
@@ -179,12 +180,20 @@ def _again(summary: Summary) -> Section:
         ("run", summary["run_id"]),
         ("created", summary["created"]),
         ("search seed", str(summary["seed"])),
+        *([("baseline", _origin(summary["after"]))] if summary["after"] else []),
         ("versions", versions),
         ("machine", machine),
         ("slots", str(len(summary["slots"]))),
         *((f"data {key}", str(value)) for key, value in summary["data"].items()),
     ]
     yield Grid.of(["pin", "value"], facts)
+
+
+def _origin(after: Mapping[str, Any] | str) -> str:
+    """Where a baseline comes from that another run has found."""
+    if isinstance(after, str):
+        return f"the winner of {after}"
+    return f"trial {after['trial']}, the winner of {after['run']} (run {after['run_id']}, study {after['study_hash']})"
 
 
 def _nested_value(value: Any) -> bool:

@@ -9,7 +9,7 @@ from flopwise.journal.replay import RunState
 from flopwise.report.slots import SlotMeter
 from flopwise.report.standing import Standing
 from flopwise.report.text import number, percent, sparkline
-from flopwise.units import format_money, format_seconds
+from flopwise.units import format_flops, format_money, format_seconds
 
 BAR = 24
 """Characters of a bar at most."""
@@ -79,6 +79,7 @@ def limit_shares(limits: Mapping[str, float | None], ledger: Ledger) -> dict[str
         "device_hours": (spent.device_s / 3600, lambda hours: format_seconds(hours * 3600), " device"),
         "wall_clock": (spent.wall_s, format_seconds, " wall"),
         "price": (spent.price, format_money, ""),
+        "flops": (spent.flops, format_flops, ""),
     }
     found = {}
     for name, (amount, shown, unit) in used.items():

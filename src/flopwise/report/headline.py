@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flopwise.report.text import number, percent
-from flopwise.units import format_money, format_seconds
+from flopwise.units import format_flops, format_money, format_seconds
 
 Summary = Mapping[str, Any]
 """What :func:`flopwise.report.summary.summarise` returns."""
@@ -87,7 +87,8 @@ def price_line(summary: Summary) -> str:
         f"{format_seconds(spend['device_s'])} device",
         f"{format_seconds(spend['session_s'])} wall",
     ]
-    return ", ".join([*parts, *_money(spend)])
+    flops = [] if spend["train_flops"] is None else [format_flops(spend["train_flops"])]
+    return ", ".join([*parts, *flops, *_money(spend)])
 
 
 def _money(spend: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from flopwise.report.grid import Column, Grid, gives, right
 from flopwise.report.headline import Summary, planned_evaluations, planned_tier
 from flopwise.report.slot_use import CONTENDED
 from flopwise.report.text import BLANK, clip, knob, number, short_keys
-from flopwise.units import format_count, format_money, format_seconds
+from flopwise.units import format_count, format_flops, format_money, format_seconds
 
 OTHER_COLUMNS = 43
 """Characters of a table of trials that are not for the config."""
@@ -112,15 +112,21 @@ def warnings(summary: Summary) -> Grid:
 def spend(summary: Summary) -> Grid:
     """Evaluations, device time and money by phase."""
     account = summary["spend"]
+    counted = account["train_flops"] is not None
+
+    def flops(part: Mapping[str, Any]) -> list[str]:
+        shown = BLANK if part["train_flops"] is None else format_flops(part["train_flops"])
+        return [shown] if counted else []
+
     rows = [
-        (phase, f"{part['evaluations']:,}", format_seconds(part["device_s"]), format_money(part["price"]))
+        (phase, f"{part['evaluations']:,}", format_seconds(part["device_s"]), *flops(part), format_money(part["price"]))
         for phase, part in account["by_phase"].items()
     ]
-    idle = ("idle", "", "", format_money(account["idle_price"]))
-    total = (f"{account['evaluations']:,}", format_seconds(account["device_s"]), format_money(account["total_price"]))
-    return Grid.of(
-        ["phase", right("evaluations"), right("device time"), right("price")], [*rows, idle, ("total", *total)]
-    )
+    idle = ("idle", "", "", *[""] * counted, format_money(account["idle_price"]))
+    amounts = f"{account['evaluations']:,}", format_seconds(account["device_s"])
+    total = ("total", *amounts, *flops(account), format_money(account["total_price"]))
+    titles = ["evaluations", "device time", *["training"] * counted, "price"]
+    return Grid.of(["phase", *map(right, titles)], [*rows, idle, total])
 
 
 def plan_against_spend(summary: Summary) -> Grid | None:

@@ -17,6 +17,8 @@ detail         The one line of that ``SessionClosed``, else empty.
 phase          The last ``PhaseStarted.phase``: calibrate, search, choose, decide, done; null before.
 study_hash     Of the last ``RunCreated`` or ``StudyRevised``; so is everything read from the study.
 workload       The study's.
+after          ``{run, run_id, study_hash, trial, config, clipped}`` of the run that the study comes after, whose
+               winner is its baseline; null without.
 objective      ``{metric, direction}`` of the study.
 tier           ``TierChosen.tier``; null before.
 limits         The study's ``limits``.
@@ -41,8 +43,9 @@ spend          The ledger without a clock. ``evaluations``: seeds of trials with
                ended attempts. ``session_s``: wall seconds of all sessions, each from ``SessionOpened.t`` to
                the ``t`` of its ``SessionClosed`` or ``SessionLost``, while open to the latest ``Alive.t`` or
                ``ended_at`` of its attempts. ``idle_price``: those seconds at ``price_per_hour`` less
-               ``attempts_price``, at least 0. ``total_price``: both prices. ``by_phase``: ``{phase:
-               {evaluations, device_s, price}}`` of the attempts of each phase's trials.
+               ``attempts_price``, at least 0. ``total_price``: both prices. ``train_flops``: sum over all ended
+               attempts of which it is known, null when there is none. ``by_phase``: ``{phase: {evaluations,
+               device_s, price, train_flops}}`` of the attempts of each phase's trials.
 slot_use       ``[{slot, attempts, failed, seconds, load, switches_per_s, contention, running, quarantined}]``
                over the slots of the last session and the attempts that ended there. ``failed``: neither ok,
                pruned nor interrupted. ``seconds``: sum of ``ended_at - started_at``. ``load``: CPU seconds over
@@ -51,6 +54,11 @@ slot_use       ``[{slot, attempts, failed, seconds, load, switches_per_s, conten
                null when there is none. ``running``: attempt that runs there. ``quarantined``: cause, or null.
 contention     ``{contended, known, above}``: ended attempts of the run with a contention above ``above``, of
                those of which it is known.
+stragglers     ``{population, slots, slot_s, idle_s, idle_share, populations, recommended}`` of a search by whole
+               generations, null for others and before its first end. ``slot_s``: slots times seconds from first
+               start to last end, over generations and sessions; ``idle_s``: of it what no attempt used.
+               ``populations``: ``[{population, idle_share}]``, the share for other sizes, by simulating the measured
+               durations on the last session's slots. ``recommended``: smallest with at most 0.1, or null.
 failures       ``[{outcome, count, example_cause, attempt}]`` over ended attempts that are neither ok, pruned
                nor interrupted, retried ones included; most frequent first, ties by name. The example is
                the first in the order of trials and attempts.
@@ -65,12 +73,12 @@ packing        ``{cores, slots, threads, reason, pairs}`` of the last ``PackingC
 calibration    ``{seconds, values, noise_sd}`` of trial 0: ``ended_at - started_at`` and value of each seed's
                end, standard deviation (n - 1) of the values there are; null before it was proposed.
 plan           ``TierChosen.plan``; null before.
-trials         ``[{number, phase, of, config, derived, values, value, outcome, seconds, attempts,
+trials         ``[{number, phase, of, config, derived, values, value, outcome, seconds, train_flops, attempts,
                contended}]`` by number.
                ``values``: one a seed, null where it failed or has not ended. ``outcome``: ok; the first
                failed seed's; while not finished ``running`` or ``waiting``. ``seconds``: device seconds of
-               all its ended attempts. ``attempts``: how many were started. ``contended``: how many of them are in
-               ``contention.contended``.
+               all its ended attempts; so ``train_flops``, null where unknown. ``attempts``: how many were
+               started. ``contended``: how many of them are in ``contention.contended``.
 =============  =========================================================================================
 
 ``mean`` of a trial and its ``value`` are the mean over all its seeds, null while one is missing or failed.
@@ -90,6 +98,7 @@ from flopwise.objective import Objective
 from flopwise.report.derived import Derive, derivation
 from flopwise.report.packing import Packings
 from flopwise.report.slot_use import contention, slot_use
+from flopwise.report.stragglers import stragglers
 from flopwise.stats.noise import noise_sd
 from flopwise.trial import Outcome, Phase
 
@@ -129,6 +138,7 @@ def summarise(events: Iterable[Event]) -> dict[str, Any]:
         "spend": _spend(ledger),
         "slot_use": slot_use(state),
         "contention": contention(state),
+        "stragglers": stragglers(state),
         "failures": _failures(state),
         "warnings": _warnings(state),
         "policies": [{"policy": r.policy, "action": r.action, "cause": r.cause} for r in state.raised],
@@ -176,6 +186,7 @@ def _identity(created: RunCreated, state: RunState) -> dict[str, Any]:
         **_standing(state),
         "study_hash": state.study_hash,
         "workload": study["workload"],
+        "after": study.get("after"),
         "objective": {key: study["objective"][key] for key in ("metric", "direction")},
         "tier": state.tier.tier if state.tier else None,
         "limits": dict(study["limits"]),
@@ -236,12 +247,18 @@ def _mean(trial: TrialState, objective: Objective) -> float | None:
 
 def _spend(ledger: Ledger) -> dict[str, Any]:
     phases = {
-        str(phase): {"evaluations": account.evaluations, "device_s": account.device_s, "price": account.price}
+        str(phase): {
+            "evaluations": account.evaluations,
+            "device_s": account.device_s,
+            "price": account.price,
+            "train_flops": account.train_flops,
+        }
         for phase, account in ledger.phases.items()
     }
     return {
         "evaluations": ledger.total.evaluations,
         "device_s": ledger.total.device_s,
+        "train_flops": ledger.total.train_flops,
         "attempts_price": ledger.total.price,
         "idle_price": ledger.idle_price(),
         "total_price": ledger.price(),
@@ -297,9 +314,16 @@ def _trial(state: TrialState, objective: Objective, derive: Derive) -> dict[str,
         "value": _mean(state, objective),
         "outcome": trial_outcome(state),
         "seconds": sum(attempt.device_s for attempt in state.attempts),
+        "train_flops": _total(attempt.train_flops for attempt in state.attempts),
         "attempts": len(state.attempts),
         "contended": sum(is_contended(attempt.ended.contention) for attempt in state.attempts if attempt.ended),
     }
+
+
+def _total(amounts: Iterable[float | None]) -> float | None:
+    """The sum of what is known; None when nothing is."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known else None
 
 
 def trial_outcome(state: TrialState) -> str:

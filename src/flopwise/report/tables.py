@@ -166,9 +166,10 @@ def _limits(summary: Summary) -> Iterator[tuple[str, str]]:
         "device_hours": (spend["device_s"] / 3600, lambda hours: format_seconds(hours * 3600), " device"),
         "wall_clock": (spend["session_s"], format_seconds, " wall"),
         "price": (spend["total_price"], format_money, ""),
+        "flops": (spend["train_flops"] or 0.0, format_flops, ""),
     }
     for name, (used, shown, unit) in amounts.items():
-        if limits[name] is not None:
+        if limits.get(name) is not None:
             yield "left", f"{shown(max(0, limits[name] - used))} of {shown(limits[name])}{unit}"
 
 

@@ -18,7 +18,7 @@ from flopwise.study.freeze import baseline_config, fidelity_json, space_of
 from flopwise.study.groups import Narrowed, group_problems, narrow
 from flopwise.study.relations import When, read_relations
 from flopwise.study.rules import rules_of
-from flopwise.study.schema import StudyFile, TierSection
+from flopwise.study.schema import AfterSection, StudyFile, TierSection
 from flopwise.study.survey import Survey, finite_problems
 from flopwise.trial import Fidelity
 
@@ -79,6 +79,7 @@ class _Check:
         tiers = self._tiers()
         execution = self._execution()
         policies = self._policies()
+        self._countable(left.fit.base)
         calibration = self._calibration()
         if not self.problems:
             parts = {"search": search, "tiers": tiers, "execution": execution, "policies": policies}
@@ -96,6 +97,7 @@ class _Check:
         return {
             "name": draft.name,
             "workload": draft.workload,
+            **({} if draft.after is None else {"after": after_json(draft.after)}),
             "base": left.fit.base,
             "space": left.to_json(),
             **self._rules_json(left.fit),
@@ -103,7 +105,7 @@ class _Check:
             "evaluation": {**evaluation, "stop": fidelity_json(evaluation)},
             "search": parts["search"],
             "tiers": parts["tiers"],
-            "limits": draft.limits.model_dump(),
+            "limits": draft.limits.model_dump(exclude={"flops"} if draft.limits.flops is None else None),
             "execution": parts["execution"],
             "policies": parts["policies"],
             "calibration": parts["calibration"],
@@ -208,6 +210,14 @@ class _Check:
             example = "{flops: 1e12}, or with tokens, steps or seconds"
             self._say("evaluation.stop", f"missing: how much training one evaluation buys; for example {example}")
 
+    def _countable(self, base: Mapping[str, Any]) -> None:
+        """A limit on FLOPs needs a workload that counts them."""
+        if self.draft.limits.flops is None or self.spec is None or self.problems:
+            return
+        if all(self.spec.flops(base, stop) is None for stop in (self._fidelity(), Fidelity("steps", 1.0))):
+            message = f"the workload {self.draft.workload!r} does not count its FLOPs, so this would never bind"
+            self._say("limits.flops", f"{message}; give `evaluation.stop: {{flops: …}}`, or limit device_hours instead")
+
     def _search(self, space: Space) -> dict[str, Any] | None:
         search = self.draft.search
         if self.searcher is None:
@@ -220,7 +230,17 @@ class _Check:
         self.problems += refused
         if hasattr(self.searcher, "size") and len(space) and not refused:
             self.most_trials = self.searcher.size(space, reading.value)
-        return {"method": search.method, "seed": search.seed, "options": reading.value.model_dump(mode="json")}
+        found = {"method": search.method, "seed": search.seed, "options": reading.value.model_dump(mode="json")}
+        return {**found, "asynchronous": True} if self._asynchronous() else found
+
+    def _asynchronous(self) -> bool:
+        """Whether trials are proposed one at a time, where that was asked for; a study that does not keeps its hash."""
+        wanted = self.draft.search.asynchronous
+        if wanted and not is_asynchronous(self.searcher):
+            able = [name for name in registry.names("searchers") if is_asynchronous(registry.load("searchers", name))]
+            message = f"{self.draft.search.method} proposes whole generations and cannot do without their results"
+            self._say("search.asynchronous", f"{message}; those that can: {', '.join(able)}")
+        return wanted
 
     def _tiers(self) -> dict[str, Any] | None:
         if self.searcher is None:
@@ -293,6 +313,16 @@ class _Check:
             reason = "the baseline's first seeds are those of every trial"
             self._say("calibration.seeds", f"expected at least evaluation.seeds ({least}), got {given.seeds}: {reason}")
         return {"seeds": given.seeds}
+
+
+def after_json(after: str | AfterSection) -> Any:
+    """The run that a study comes after: its name, or all that was found out about it."""
+    return after if isinstance(after, str) else after.model_dump(mode="json")
+
+
+def is_asynchronous(searcher: Any) -> bool:
+    """Whether a searcher can propose while its earlier trials run; one without generations always can."""
+    return bool(getattr(searcher, "asynchronous", not searcher.generational))
 
 
 def located(problem: Problem, where: Callable[[str], str]) -> Problem:

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 from flopwise.errors import Problem
 from flopwise.study.explain import MOST, nearest, read, unknown_key
 from flopwise.study.schema import (
+    AfterSection,
     CalibrationSection,
     ConfirmSection,
     EvaluationSection,
@@ -30,6 +31,7 @@ class Draft:
 
     name: str = ""
     workload: str = ""
+    after: str | AfterSection | None = None
     base: dict[str, Any] = field(default_factory=dict)
     space: dict[str, ParameterSection] = field(default_factory=dict)
     constraints: list[str] = field(default_factory=list)

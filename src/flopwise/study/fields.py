@@ -72,6 +72,15 @@ def _count_or_measured(value: object) -> object:
     return count
 
 
+def distinct(named: list[Any]) -> list[Any]:
+    """A list whose members have a name each, and no two the same."""
+    names = [each.name for each in named]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise _refuse(f"{twice} is there twice")
+    return named
+
+
 def _env_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name):
         raise _refuse(f"expected the name of an environment variable, got {name!r:.60}")

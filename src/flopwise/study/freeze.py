@@ -112,7 +112,8 @@ def file_form(canonical: Mapping[str, Any]) -> dict[str, Any]:
     """The canonical form as a study file spells it: options beside their method, false for a policy off."""
     search = canonical["search"]
     policies = {name: False if options is None else options for name, options in canonical["policies"].items()}
-    flat = {"method": search["method"], "seed": search["seed"], **search["options"]}
+    kept = {key: search[key] for key in ("method", "seed", "asynchronous") if key in search}
+    flat = {**kept, **search["options"]}
     found = {**copy.deepcopy(dict(canonical)), "search": flat, "policies": policies}
     if "derived" in found:
         found["derived"] = {key: derived["value"] for key, derived in found["derived"].items()}

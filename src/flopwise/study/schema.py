@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictFloat, StrictStr
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictFloat, StrictStr
 
 from flopwise.space import Categorical, Float, Int, Parameter
 from flopwise.study.fields import (
@@ -139,12 +139,15 @@ class EvaluationSection(Section):
 
 
 class SearchSection(BaseModel):
-    """How configs are proposed; keys other than these four are the searcher's own options."""
+    """How configs are proposed; keys other than these five are the searcher's own options."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     method: StrictStr = Field("random", description="Name of the searcher.")
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = Field(0, description="Every random stream derives from it.")
+    asynchronous: StrictBool = Field(
+        False, description="Whether a free slot gets the next trial at once, instead of waiting for a generation's end."
+    )
     groups: list[StrictStr] | None = Field(
         None, description="Groups that are searched; the rest stays at the baseline."
     )
@@ -166,6 +169,7 @@ class LimitsSection(Section):
     device_hours: Annotated[StrictFloat, Field(gt=0)] | None = Field(None, description="Hours that devices are busy.")
     wall_clock: PositiveSeconds | None = Field(None, description="Wall time of the run.")
     price: Annotated[Money, Field(gt=0)] | None = Field(None, description="Money.")
+    flops: Annotated[Flops, Field(gt=0)] | None = Field(None, description="Training FLOPs of all attempts together.")
 
 
 class ExecutionSection(Section):
@@ -212,11 +216,25 @@ class ConfirmSection(Section):
     min_improvement: Amount = Field(0.01, description="Smallest improvement worth a GO, as a share of the baseline.")
 
 
+class AfterSection(Section):
+    """The run that a study comes after, as found out when it was started."""
+
+    run: Annotated[StrictStr, Field(min_length=1)] = Field(description="As the study named it.")
+    run_id: StrictStr = Field(description="Random id of that run.")
+    study_hash: StrictStr = Field(description="sha256 of its study's canonical form.")
+    trial: Whole = Field(description="Number of its winner.")
+    config: dict[str, Any] = Field(description="Dotted key to the winner's value, as far as it is used here.")
+    clipped: dict[str, list[Any]] = Field({}, description="Key to the winner's value and the nearest one in the space.")
+
+
 class StudyFile(Section):
     """A whole study file."""
 
     name: Name = Field(description="Name of the study; the run's folder is named after it.")
     workload: StrictStr = Field(description="What is trained.")
+    after: Annotated[StrictStr, Field(min_length=1, max_length=1024)] | AfterSection | None = Field(
+        None, description="A run that has to have ended in GO; its winner is the baseline here."
+    )
     base: dict[str, Any] = Field(
         {}, description="The baseline: the workload's config where it differs from its defaults."
     )

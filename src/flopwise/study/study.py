@@ -6,17 +6,20 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from flopwise.errors import Problem, StudyError
 from flopwise.space import Categorical, Float, Int, Space
 from flopwise.study.check import check, located
-from flopwise.study.explain import shown
+from flopwise.study.explain import read, shown
 from flopwise.study.freeze import file_form, space_of, study_hash
 from flopwise.study.load import MAX_DEPTH, Document, read_file, read_yaml, unfit_scalar
 from flopwise.study.schema import parameter_mapping
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,30 @@ def _study(document: Document, source: str, text: str | None) -> Study:
         raise StudyError(problems, source)
     warnings = tuple(str(located(warning, where)) for warning in checked.warnings)
     return Study(checked.canonical, source, yaml_text(checked.canonical) if text is None else text, warnings)
+
+
+def read_as(kind: type[Model], text: str, source: str) -> tuple[Model | None, list[Problem]]:
+    """Another YAML file than a study, read as safely and as strictly.
+
+    Args:
+        kind: What it has to be.
+        text: Its content.
+        source: File name for messages.
+
+    Returns:
+        The value, None where nothing could be saved, and every mistake with its line.
+
+    Raises:
+        StudyError: If it is not YAML.
+    """
+    document = read_yaml(text, source)
+    reading = read(kind, document.data)
+    found = [
+        located(problem, lambda key: f"{source}:{_line(document.lines, key)}")
+        for problem in reading.problems
+        if not _inside(problem.key, document.lost)
+    ]
+    return reading.value, sorted([*document.problems, *found], key=lambda problem: _line_of(problem.where))
 
 
 def _pick(data: Any, groups: Sequence[str], freeze: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ _TEMPLATE = """\
 
 name: {name}                 # the run's folder is runs/{name}
 workload: language_model     # what is trained
+after: null                  # a run that has to have ended in GO; its winner is then the baseline
 
 base:                        # the baseline that must be beaten; what is left out has the workload's default
   model: {{n_layer: 2, n_head: 2, n_embd: 64}}
@@ -46,6 +47,7 @@ search:
   seed: 0
   groups: null               # such as [optimizer]: search these only, the rest stays at the baseline
   freeze: []                 # keys or groups that stay at the baseline
+  asynchronous: false        # true: a free slot gets the next trial at once (not nsga2)
   sigma: 0.3                 # cmaes: first spread, as a share of each range
 
 tiers:                       # sizes of the search; `flopwise run --tier min` picks one
@@ -58,6 +60,7 @@ limits:                      # whichever is reached first ends the search; null 
   device_hours: null
   wall_clock: 8h
   price: null
+  flops: null                # of training, such as 1e16
 
 execution:
   executor: local

@@ -183,7 +183,12 @@ def test_a_wave_is_started_before_it_is_measured_and_costs_its_seconds(tmp_path:
     assert problems(tale.events) == []
     run, _ = fold(records(tale.events))
     assert list(check_charges(run, RunFolder(tmp_path))) == []
-    assert spend(run)["by_phase"]["packing"] == {"evaluations": 0, "device_s": 7.0, "price": 7.0}
+    assert spend(run)["by_phase"]["packing"] == {
+        "evaluations": 0,
+        "device_s": 7.0,
+        "price": 7.0,
+        "train_flops": None,
+    }
     tale.say(replace(measured, price=8.0))
     assert whats(tale.events) == ["slots and threads"]
     run, _ = fold(records(tale.events))

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from flopwise.engine.verify.difference import Difference, compare, read_json
-from flopwise.engine.verify.run import Attempt, Run, Session
-from flopwise.events import Alive, AttemptEnded, LateResult, PackingMeasured, PackingStarted
+from flopwise.engine.verify.run import Attempt, Run, Session, Trial
+from flopwise.events import Alive, AttemptEnded, LateResult, Measured, PackingMeasured, PackingStarted
 from flopwise.paths import RunFolder
+from flopwise.registry import load
+from flopwise.study import full_config
+from flopwise.trial import Fidelity
 
 EXACT_ENOUGH = 1e-9
 """Relative tolerance for prices: the order of multiplications is not part of the promise."""
@@ -25,15 +28,40 @@ PACKING = "packing"
 def check_charges(run: Run, folder: RunFolder) -> Iterator[Difference]:
     """Device time and price of each attempt, and the keeper's stamps of it."""
     stamps = read_stamps(folder.stamps)
-    for _, attempt, end, record in run.ended():
+    rows = _last_steps(run)
+    for trial, attempt, end, record in run.ended():
         where, study = record.where, run.study_at(record.number)
         device_s = end.ended_at - end.started_at
         price = study["execution"]["price_per_hour"] / 3600 * device_s / _slots(run, attempt)
         yield from compare(where, device_s, end.device_s, "device_s", EXACT_ENOUGH)
         yield from compare(where, price, end.price, "price", EXACT_ENOUGH)
+        yield from compare(
+            where, trained(trial, end, rows.get(end.attempt, 0)), end.train_flops, "train_flops", EXACT_ENOUGH
+        )
         yield from _stamped(where, end, stamps.get(end.attempt, {}))
     yield from _late(run)
     yield from _waves(run)
+
+
+def _last_steps(run: Run) -> dict[str, int]:
+    """The last optimizer step that each attempt's curve shows."""
+    found: dict[str, int] = {}
+    for record in run.records:
+        if isinstance(record.event, Measured) and record.event.rows:
+            step = record.event.rows[-1]["step"]
+            found[record.event.attempt] = step if type(step) is int else 0
+    return found
+
+
+def trained(trial: Trial, end: AttemptEnded, shown: int) -> float | None:
+    """Steps that it reported, or that its curve shows, times the closed form; else all that was asked for."""
+    spec, config = load("workloads", trial.study["workload"]), full_config(trial.study, trial.event.config)
+    one = spec.flops(config, Fidelity("steps", 1.0))
+    if one is None:
+        whole: float | None = spec.flops(config, Fidelity.from_json(trial.event.stop))
+        return whole if end.ended_at > end.started_at else 0.0
+    said = end.info.get("steps")
+    return float(one * max(0, shown, said if type(said) is int else 0))
 
 
 def _late(run: Run) -> Iterator[Difference]:
@@ -44,8 +72,9 @@ def _late(run: Run) -> Iterator[Difference]:
         if attempt is not None and isinstance(event, LateResult):
             rate = run.study_at(record.number)["execution"]["price_per_hour"] / 3600 / _slots(run, attempt)
             yield from compare(record.where, rate * event.device_s, event.price, "price", EXACT_ENOUGH)
-            if event.device_s < 0:
-                yield Difference(record.where, "device_s", "at least 0", repr(event.device_s))
+            for name in ("device_s", "train_flops"):
+                if (getattr(event, name) or 0.0) < 0:
+                    yield Difference(record.where, name, "at least 0", repr(getattr(event, name)))
 
 
 def _waves(run: Run) -> Iterator[Difference]:
@@ -86,19 +115,23 @@ def _stamped(where: str, end: AttemptEnded, stamps: Mapping[str, Mapping[str, An
 
 def spend(run: Run) -> dict[str, Any]:
     """What the run cost, as the report says it; sums in journal order."""
-    total: dict[str, Any] = {"evaluations": 0, "device_s": 0.0, "price": 0.0}
+    total: dict[str, Any] = {"evaluations": 0, "device_s": 0.0, "price": 0.0, "train_flops": None}
     phases: dict[str, dict[str, Any]] = {}
     for phase, counts, charged in _charged(run):
-        for account in (total, phases.setdefault(phase, dict.fromkeys(total, 0))):
+        for account in (total, phases.setdefault(phase, {**dict.fromkeys(total, 0), "train_flops": None})):
             account["evaluations"] += counts
             account["device_s"] += charged.device_s
             account["price"] += charged.price
+            flops = getattr(charged, "train_flops", None)
+            if flops is not None:
+                account["train_flops"] = (account["train_flops"] or 0.0) + flops
     seconds = [session_s(run, session) for session in run.sessions]
     machine = sum(_rate(run, session) * s for session, s in zip(run.sessions, seconds, strict=True))
     idle = max(0.0, machine - total["price"])
     return {
         "evaluations": total["evaluations"],
         "device_s": total["device_s"],
+        "train_flops": total["train_flops"],
         "attempts_price": total["price"],
         "idle_price": idle,
         "total_price": total["price"] + idle,

@@ -15,6 +15,7 @@ from flopwise.engine.verify.confirmation import pooled_sd
 from flopwise.engine.verify.difference import Difference, compare
 from flopwise.engine.verify.packing import expected_packing
 from flopwise.engine.verify.run import Attempt, Run, Session, Trial, fold
+from flopwise.engine.verify.stragglers import expected_stragglers
 from flopwise.events import AttemptEnded, AttemptStarted, SessionClosed, SlotQuarantined
 from flopwise.study import full_config
 
@@ -77,6 +78,7 @@ def expected_report(run: Run) -> dict[str, Any]:
         **_standing(run, last),
         "study_hash": run.studies[-1][2],
         "workload": study["workload"],
+        "after": study.get("after"),
         "objective": study["objective"],
         "tier": run.tier[1].tier if run.tier else None,
         "limits": study["limits"],
@@ -91,6 +93,7 @@ def expected_report(run: Run) -> dict[str, Any]:
         "spend": spend(run),
         "slot_use": _slot_use(run, last),
         "contention": _contention(run),
+        "stragglers": expected_stragglers(run),
         "failures": _failures(run),
         "warnings": _warnings(run),
         "policies": [{"policy": each.policy, "action": each.action, "cause": each.cause} for each in run.raised],
@@ -263,9 +266,15 @@ def _row(trial: Trial, study: Mapping[str, Any]) -> dict[str, Any]:
         "value": _mean(trial),
         "outcome": _outcome(trial),
         "seconds": sum(attempt.device_s for attempt in trial.attempts),
+        "train_flops": _flops(trial),
         "attempts": len(trial.attempts),
         "contended": sum(_contended(attempt) for attempt in trial.attempts),
     }
+
+
+def _flops(trial: Trial) -> float | None:
+    known = [sum(attempt.train_flops) for attempt in trial.attempts if attempt.train_flops]
+    return sum(known) if known else None
 
 
 def _outcome(trial: Trial) -> str:

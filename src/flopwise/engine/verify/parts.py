@@ -55,6 +55,11 @@ class Attempt:
         """What it has been charged."""
         return (self.end.device_s if self.end else 0.0) + sum(late.device_s for late in self.late)
 
+    @property
+    def train_flops(self) -> list[float]:
+        """What it has been charged, where that is known."""
+        return [each.train_flops for each in (self.end, *self.late) if each and each.train_flops is not None]
+
 
 @dataclass
 class Trial:

@@ -65,6 +65,7 @@ def expected_plan(run: Run) -> dict[str, Any]:
             "device_s": spent["device_s"],
             "wall_s": spent["session_s"],
             "price": spent["total_price"],
+            "flops": spent["train_flops"] or 0.0,
         },
     }
 
@@ -117,10 +118,12 @@ def _training(study: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
     config = full_config(study, trial.event.config)
     stop = Fidelity.from_json(study["evaluation"]["stop"])
     tokens = [end.info["tokens"] for end in trial.ends if end is not None and "tokens" in end.info]
+    flops = spec.flops(config, stop)
+    trained = [end.train_flops for end in trial.ends if end is not None and end.train_flops is not None]
     return {
         "steps": spec.steps(config, stop),
         "tokens": tokens[0] if tokens else None,
-        "flops": spec.flops(config, stop),
+        "flops": math.fsum(trained) / len(trained) if flops is None and trained else flops,
     }
 
 

@@ -9,7 +9,7 @@ from flopwise.events import Event
 from flopwise.journal.replay import RunState, TrialState
 from flopwise.report.summary import summarise, trial_outcome
 
-FIXED = ("trial", "phase", "of", "outcome", "value", "seconds", "attempts", "cause")
+FIXED = ("trial", "phase", "of", "outcome", "value", "seconds", "train_flops", "attempts", "cause")
 """Columns that every run has. ``value`` is the mean over seeds, in the user's metric."""
 
 GROUPS = ("config", "derived", "seed", "value")
@@ -42,6 +42,7 @@ def _record(trial: dict[str, Any], state: TrialState) -> dict[str, Any]:
         "outcome": trial_outcome(state),
         "value": trial["value"],
         "seconds": trial["seconds"],
+        "train_flops": trial["train_flops"],
         "attempts": trial["attempts"],
         "cause": failure.cause if failure else "",
         **{f"config.{key}": value for key, value in trial["config"].items()},
