@@ -59,6 +59,7 @@ def test_the_template_is_valid(validator: Draft202012Validator) -> None:
 EVERY_KEY = """\
 name: every-key
 workload: language_model
+after: another-run
 base: {model: {n_layer: 10, n_kv_head: null}, train: {clip: null, lr: 3.0e-3}}
 space:
   train.lr: {type: float, low: 1.0e-4, high: 0.1, scale: log, when: {model.mlp: [swiglu], model.tied_head: false}}
@@ -70,9 +71,9 @@ derived: {train.beta1: 1 - train.lr}
 groups: {a: [train.lr, model.n_layer]}
 objective: {metric: val_loss, direction: minimize}
 evaluation: {stop: {flops: 150 GFLOP}, seeds: 2, timeout: 1h30m}
-search: {method: cmaes, seed: 3, sigma: 0.2, groups: [a], freeze: []}
+search: {method: cmaes, seed: 3, asynchronous: true, sigma: 0.2, groups: [a], freeze: []}
 tiers: {min: {population: 4, generations: 2}}
-limits: {evaluations: 9, device_hours: 2.5, wall_clock: 8h, price: $2}
+limits: {evaluations: 9, device_hours: 2.5, wall_clock: 8h, price: $2, flops: 1e15}
 execution:
   {executor: inline, slots: auto, threads: 2, price_per_hour: 0.2, grace: 5s, retries: 0, pass_env: [A],
    memory: 4 GiB, accelerators: 1, exclusive: true, wait: 1h}
@@ -132,7 +133,7 @@ def test_typos_are_refused_where_they_stand(validator: Draft202012Validator, old
 
 def test_empty_sections_are_valid(validator: Draft202012Validator) -> None:
     empty = [name for name, field in StudyFile.model_fields.items() if not field.is_required()]
-    text = template("x").split("\nbase:")[0] + "\nspace: {train.lr: {type: float, low: 1, high: 2}}\n"
+    text = template("x").split("\nafter:")[0] + "\nspace: {train.lr: {type: float, low: 1, high: 2}}\n"
     text += "objective: {metric: val_loss}\nevaluation: {stop: {steps: 9}}\n"
     text += "".join(f"{name}:\n" for name in empty if name != "evaluation")
     assert mistakes(validator, text) == []
