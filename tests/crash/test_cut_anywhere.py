@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import flopwise
 from flopwise.engine.verify import verify
 from flopwise.events import AttemptStarted
@@ -18,13 +20,13 @@ def bowl(config: dict[str, Any], context: Any) -> dict[str, float]:
     return {"loss": (config["x"] - 3) ** 2 + 1 + context.seed % 13 / 50}
 
 
-def finish(runs: Path) -> RunFolder:
+def finish(runs: Path, *, asynchronous: bool = False) -> RunFolder:
     done = flopwise.Study(
         name="bowl",
         runs=runs,
         space={"x": flopwise.Float(-10.0, 10.0), "n": flopwise.Int(1, 4)},
         objective=bowl,
-        search="cmaes",
+        search={"method": "cmaes", "asynchronous": asynchronous},
         tiers={"only": {"population": 3, "generations": 2}},
         confirm={"top": 2, "seeds": 2},
         calibration={"seeds": 2},
@@ -55,14 +57,15 @@ def essence(folder: RunFolder) -> Any:
     return trials, state.verdict.verdict, state.verdict.numbers
 
 
-def test_a_run_cut_after_any_record_ends_the_same(tmp_path: Path) -> None:
-    whole = finish(tmp_path / "whole")
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["generations", "asynchronous"])
+def test_a_run_cut_after_any_record_ends_the_same(asynchronous: bool, tmp_path: Path) -> None:
+    whole = finish(tmp_path / "whole", asynchronous=asynchronous)
     expected = essence(whole)
     records = len(whole.journal.read_bytes().splitlines())
-    for count in range(1, records - 2):
+    for count in range(1, records - 2, 3 if asynchronous else 1):
         runs = tmp_path / f"cut-{count}"
         cut(whole, runs, count)
-        resumed = finish(runs)
+        resumed = finish(runs, asynchronous=asynchronous)
         assert resumed.name == "bowl", count
         assert essence(resumed) == expected, count
         assert verify(resumed) == [], count
