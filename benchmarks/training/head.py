@@ -46,7 +46,7 @@ def main() -> None:
     print("| vocabulary | tokens at a time | at once ms | in pieces ms | pieces are |\n|---|---|---|---|---|")
     for vocabulary in (8192, 50304):
         x = torch.randn(options.tokens, options.width, device=device.name, requires_grad=True)
-        weight = torch.randn(vocabulary, options.width, device=device.name, requires_grad=True)
+        weight = (0.02 * torch.randn(vocabulary, options.width, device=device.name)).requires_grad_()
         targets = torch.randint(vocabulary, (options.tokens,), device=device.name)
         tokens = AT_ONCE.get(device.name, ELSEWHERE) // vocabulary
         rounds = [[seconds(device, x, weight, targets, n) for n in (None, tokens)] for _ in range(options.rounds + 1)][
