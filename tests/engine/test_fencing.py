@@ -23,6 +23,7 @@ from flopwise.events import (
     SlotQuarantined,
     TrialProposed,
 )
+from flopwise.executors.executor import Traits
 from flopwise.journal.replay import RunState
 from flopwise.paths import RunFolder
 from flopwise.wire import Ended, Hello, Job, KeeperLost, Measurement, Reported, Slot, Started
@@ -63,6 +64,7 @@ class Silent:
     """An executor that runs nothing and a view that remembers what it was told."""
 
     slots = SLOTS
+    traits = Traits()
 
     def __init__(self) -> None:
         self.opened = 0

@@ -121,7 +121,7 @@ class Bench:
     @property
     def clock(self) -> Clock:
         """What the executor's stamps are read from: virtual time of its own, or the machine's."""
-        return getattr(self.executor, "clock", RealClock())
+        return self.executor.traits.clock or RealClock()
 
     @property
     def writes_summaries(self) -> bool:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from flopwise import registry
 from flopwise.errors import ExecutorError
+from flopwise.executors.executor import Traits
 from flopwise.executors.inline import InlineExecutor
 from flopwise.executors.local import LocalExecutor
 from flopwise.executors.simulated import SimulatedExecutor
@@ -171,3 +173,27 @@ def test_nothing_starts_before_open_and_close_may_come_twice(kind: Any) -> None:
     executor.close()
     with pytest.raises(ExecutorError, match="not open"):
         executor.start(Job("t0001.s0.a1", "evaluate", "function", {}, {}, 0, SLOT, "/tmp", "/tmp"))
+
+
+@pytest.mark.parametrize("name", registry.names("executors"))
+def test_a_member_declares_what_sets_it_apart_and_is_made_from_a_study(name: str) -> None:
+    kind = registry.load("executors", name)
+    execution = {"executor": name, "slots": 2, "threads": 1, "options": kind.Options().model_dump()}
+    cuts: list[int] = []
+
+    def cut() -> tuple[Slot, ...]:
+        cuts.append(1)
+        return SLOT, Slot(1, (), 1)
+
+    made = kind.from_study(execution, cut)
+    assert isinstance(made, kind) and 1 <= len(made.slots) <= 2
+    assert isinstance(kind.traits, Traits) and isinstance(made.traits, Traits)
+    assert made.traits.pins == kind.traits.pins and len(cuts) == (name != "simulated")
+    json.dumps(dict(made.traits.facts))
+
+
+def test_each_member_has_the_traits_that_its_users_were_promised() -> None:
+    traits = {name: registry.load("executors", name).traits for name in ("local", "inline", "simulated")}
+    assert [name for name in traits if traits[name].pins] == ["local"]
+    assert [name for name in traits if traits[name].shares_terminal] == ["inline"]
+    assert all(known.folders and known.durable and known.clock is None for known in traits.values())

@@ -112,7 +112,7 @@ class Attempts:
         """
         self._desk.record.commit()
         for job in jobs:
-            if getattr(self._desk.executor, "folders", True):
+            if self._desk.executor.traits.folders:
                 self._make_folder(job.attempt)
             self._desk.executor.start(job)
 

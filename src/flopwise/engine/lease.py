@@ -70,8 +70,7 @@ def make_executor(study: Mapping[str, Any]) -> Executor:
         ExecutorError: If this machine lacks what the executor needs.
     """
     kind = load("executors", study["execution"]["executor"])
-    made = kind.from_study(study["execution"]) if hasattr(kind, "from_study") else kind(slots_of(study))
-    return cast(Executor, made)
+    return cast(Executor, kind.from_study(study["execution"], lambda: slots_of(study)))
 
 
 def slot_json(slot: Slot) -> dict[str, Any]:
@@ -106,7 +105,7 @@ def leased_executor(
         MachineBusy: If others hold what it asks for longer than ``execution.wait``.
     """
     kind = load("executors", study["execution"]["executor"])
-    if not getattr(kind, "pins", False):
+    if not kind.traits.pins:
         _say_unheeded(study["execution"], say)
         yield make_executor(study)
         return
@@ -117,7 +116,7 @@ def leased_executor(
         return
     slots, leases = found
     try:
-        yield kind(slots, leases.descriptors)
+        yield kind.from_study(study["execution"], lambda: slots, leases.descriptors)
     finally:
         leases.release()
 

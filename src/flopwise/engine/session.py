@@ -23,7 +23,7 @@ from flopwise.engine.record import Record
 from flopwise.engine.recover import recover
 from flopwise.engine.request import Finish, Request
 from flopwise.engine.signals import Signals
-from flopwise.errors import FlopwiseError, JournalError
+from flopwise.errors import ExecutorError, FlopwiseError, JournalError
 from flopwise.events import PackingChosen, PauseAccepted, SessionClosed, SessionOpened, TierChosen
 from flopwise.executors.executor import Executor
 from flopwise.executors.topology import machine
@@ -47,7 +47,17 @@ ASK_ABOVE_PRICE = 1.0
 
 def facts_of(executor: Executor) -> dict[str, Any]:
     """The machine, and what sets attempts of this executor apart from real ones; JSON values."""
-    return {**machine(), **getattr(executor, "facts", {})}
+    return {**machine(), **executor.traits.facts}
+
+
+def gone(folder: RunFolder, error: OSError) -> ExecutorError:
+    """What a user is told whose run folder was moved or deleted while the study worked in it."""
+    return ExecutorError(
+        "the run folder has gone while the study worked in it",
+        got=str(error),
+        where=str(folder.root),
+        fix=f"if it was moved, put it back: `flopwise resume {folder.name}` goes on from its journal",
+    )
 
 
 class Session:
@@ -77,15 +87,27 @@ class Session:
         self._plan: Plan | None = None
 
     def run(self) -> Finish:
-        """From opening the executor to the report."""
+        """From opening the executor to the report.
+
+        Raises:
+            ExecutorError: If the run folder is moved or deleted meanwhile; and see the tree in ``errors``.
+        """
+        try:
+            return self._finish(self._watched())
+        except OSError as error:
+            if self._folder.journal.exists():
+                raise
+            raise gone(self._folder, error) from error
+
+    def _watched(self) -> Closing:
+        """Work, with the user's view open."""
         view = self._request.view
         view.open()
         try:
             with self._request.signals or Signals() as signals:
-                closing = self._work(signals)
+                return self._work(signals)
         finally:
             view.close()
-        return self._finish(closing)
 
     def _work(self, signals: Signals) -> Closing:
         """Find out how to cut the machine, if the study wants that measured, and work on those slots."""
@@ -117,10 +139,10 @@ class Session:
     def _use(self, executor: Executor) -> None:
         """Take its slots and its clock; a simulation need not be durable, a debugger needs the terminal."""
         self._executor, self._slots = executor, executor.slots
-        self._clock = getattr(executor, "clock", self._request.clock)
-        if not getattr(executor, "durable", True):
+        self._clock = executor.traits.clock or self._request.clock
+        if not executor.traits.durable:
             self._record.let_go_of_durability()
-        if getattr(executor, "shares_terminal", False):
+        if executor.traits.shares_terminal:
             self._request.view.close()
 
     def _leased(self, study: Mapping[str, Any], signals: Signals) -> AbstractContextManager[Executor | None]:
@@ -245,7 +267,7 @@ class Session:
         """Put a question while the view is out of the way."""
         self._request.view.close()
         answer = self._request.ask(question)
-        if not getattr(self._executor, "shares_terminal", False):
+        if not self._executor.traits.shares_terminal:
             self._request.view.open()
         return answer
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from flopwise.errors import ExecutorError, InputError, WorkloadError
 from flopwise.executors.asked import Asked, late_facts, never_began, refusal
+from flopwise.executors.executor import Traits
 from flopwise.executors.relay import relay
 from flopwise.executors.stamps import Stamps
 from flopwise.executors.topology import boot_id
@@ -37,6 +38,8 @@ class AskTellExecutor:
     Args:
         slots: How many trials may be out at a time.
     """
+
+    traits = Traits()
 
     def __init__(self, slots: int) -> None:
         self._slots = tuple(Slot(index, (), 1) for index in range(slots))

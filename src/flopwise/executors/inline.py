@@ -10,12 +10,14 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 from flopwise.errors import ExecutorError
 from flopwise.executors.environment import thread_pools
+from flopwise.executors.executor import NoOptions, Traits
 from flopwise.executors.relay import relay
 from flopwise.registry import resolve
 from flopwise.wire import Ended, Frames, Hello, Job, Message, Ready, Reported, Slot, Started, decode
@@ -32,18 +34,23 @@ class InlineExecutor:
 
     Args:
         slots: The first one gives the number of threads; the others stay unused.
-
-    Attributes:
-        shares_terminal: Attempts may use it, for example to debug: nothing else is drawn there.
     """
 
-    shares_terminal = True
+    Options: ClassVar[type[NoOptions]] = NoOptions
+    traits = Traits(shares_terminal=True)
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._slots = (replace(slots[0], cores=(), memory_bytes=None, accelerators=()),)
         self._hello: Hello | None = None
         self._waiting: list[Job] = []
         self._said: list[Message] = []
+
+    @classmethod
+    def from_study(
+        cls, execution: Mapping[str, Any], cut: Callable[[], Sequence[Slot]], leases: Sequence[int] = ()
+    ) -> InlineExecutor:
+        """See :class:`~flopwise.executors.executor.Executor`."""
+        return cls(cut())
 
     @property
     def slots(self) -> tuple[Slot, ...]:

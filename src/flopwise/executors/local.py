@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 from flopwise.errors import ExecutorError
 from flopwise.executors.environment import clean
+from flopwise.executors.executor import NoOptions, Traits
 from flopwise.executors.linux import require_linux
 from flopwise.executors.sweep import sweep
 from flopwise.wire import (
@@ -56,7 +58,8 @@ class LocalExecutor:
         ExecutorError: If this machine lacks what that takes.
     """
 
-    pins = True
+    Options: ClassVar[type[NoOptions]] = NoOptions
+    traits = Traits(pins=True)
 
     def __init__(self, slots: Sequence[Slot], leases: Sequence[int] = ()) -> None:
         require_linux()
@@ -67,6 +70,13 @@ class LocalExecutor:
         self._socket: socket.socket | None = None
         self._frames = Frames()
         self._log_start = 0
+
+    @classmethod
+    def from_study(
+        cls, execution: Mapping[str, Any], cut: Callable[[], Sequence[Slot]], leases: Sequence[int] = ()
+    ) -> LocalExecutor:
+        """See :class:`~flopwise.executors.executor.Executor`."""
+        return cls(cut(), leases)
 
     @property
     def slots(self) -> tuple[Slot, ...]:

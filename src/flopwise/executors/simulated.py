@@ -11,13 +11,14 @@ import heapq
 import itertools
 import os
 import select
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from flopwise.clock import SimulatedClock
 from flopwise.errors import ExecutorError
 from flopwise.executors import simulation
+from flopwise.executors.executor import Traits
 from flopwise.executors.inline import standing_in
 from flopwise.executors.relay import relay
 from flopwise.executors.simulation import KEEPER_LOST, Fate, fate_of, measured_value
@@ -52,18 +53,20 @@ class SimulatedExecutor:
 
     Attributes:
         clock: Virtual time: the session's clock, too.
-        durable: Whether the run's journal is synced.
-        facts: What a run's machine is marked with.
     """
 
     Options: ClassVar[type[simulation.Options]] = simulation.Options
+    traits = Traits()
 
     def __init__(self, slots: Sequence[Slot], options: simulation.Options | None = None) -> None:
         self._slots = tuple(slots)
         self._options = options or simulation.Options()
         self.clock = SimulatedClock()
-        self.durable = self._options.durability == "full"
-        self.facts: dict[str, Any] = {"simulated": self._options.model_dump(mode="json")}
+        self.traits = Traits(
+            durable=self._options.durability == "full",
+            facts={"simulated": self._options.model_dump(mode="json")},
+            clock=self.clock,
+        )
         self._hello: Hello | None = None
         self._order = itertools.count()
         self._coming: list[_Planned] = []
@@ -73,8 +76,10 @@ class SimulatedExecutor:
         self._late: list[tuple[float, tuple[Message, ...]]] = []
 
     @classmethod
-    def from_study(cls, execution: Mapping[str, Any]) -> SimulatedExecutor:
-        """The executor of a study's ``execution``; it takes any number of slots on any machine."""
+    def from_study(
+        cls, execution: Mapping[str, Any], cut: Callable[[], Sequence[Slot]], leases: Sequence[int] = ()
+    ) -> SimulatedExecutor:
+        """See :class:`~flopwise.executors.executor.Executor`; it has any number of slots on any machine."""
         count = execution["slots"] or DEFAULT_SLOTS
         slots = tuple(Slot(index, (), execution["threads"]) for index in range(count))
         return cls(slots, simulation.Options(**execution.get("options", {})))
@@ -83,16 +88,15 @@ class SimulatedExecutor:
     def slots(self) -> tuple[Slot, ...]:
         return self._slots
 
-    @property
-    def folders(self) -> bool:
-        """Whether attempts need folders: only a workload that is run can write something."""
-        return self._hello is None or self._runs_workload
-
     def open(self, hello: Hello) -> Ready:
-        """See :meth:`~flopwise.executors.executor.Executor.open`; late results of a lost keeper come in now."""
+        """See :meth:`~flopwise.executors.executor.Executor.open`; late results of a lost keeper come in now.
+
+        Only a workload that is run can write something: else attempts need no folders.
+        """
         late = self._late
         self.close()
         self._hello = hello
+        self.traits = replace(self.traits, folders=self._runs_workload)
         for at, messages in late:
             self._plan(at, None, *messages)
         what = "the workload is run in this process" if self._runs_workload else "values are made up"

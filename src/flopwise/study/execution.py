@@ -30,19 +30,19 @@ def read_execution(section: ExecutionSection) -> tuple[dict[str, Any], list[Prob
         executor = registry.load("executors", name)
     except (ImportError, AttributeError) as error:
         return canonical, [Problem("execution.executor", f"{name!r} cannot be loaded: {error}")]
-    options, problems = _options(section, getattr(executor, "Options", None))
+    options, problems = _options(section, executor.Options)
     return {**canonical, **options}, [*_threads(section, executor), *problems]
 
 
 def _threads(section: ExecutionSection, executor: Any) -> list[Problem]:
-    if section.threads != "auto" or getattr(executor, "pins", False):
+    if section.threads != "auto" or executor.traits.pins:
         return []
     reason = f"it is measured on cores of its own, and the executor {section.executor} pins none"
     return [Problem("execution.threads", f"expected a number, got auto: {reason}")]
 
 
 def _options(section: ExecutionSection, model: Any) -> tuple[dict[str, Any], list[Problem]]:
-    if model is None:
+    if not model.model_fields:
         complaint = f"executor {section.executor} has none; drop them"
         return {}, [Problem("execution.options", complaint)] if section.options else []
     reading = read(model, section.options, "execution.options")
