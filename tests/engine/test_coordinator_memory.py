@@ -8,7 +8,16 @@ from typing import Any
 import flopwise
 from flopwise.engine.phases import Search
 from flopwise.engine.record import Record
-from flopwise.events import AttemptEnded, AttemptStarted, Event, Measured, PhaseStarted, RunCreated, TrialProposed
+from flopwise.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Event,
+    LateResult,
+    Measured,
+    PhaseStarted,
+    RunCreated,
+    TrialProposed,
+)
 from flopwise.journal.log import Journal
 from flopwise.journal.read import read_events
 from flopwise.paths import RunFolder
@@ -81,6 +90,27 @@ def test_points_are_let_go_once_they_are_told_and_a_resumed_search_proposes_the_
     run._journal.close()
     again = Record(Journal.open(RunFolder(tmp_path / "run")), SilentView())
     assert search().propose(again.state) == following
+
+
+def test_a_trial_that_was_told_is_packed_and_says_the_same(tmp_path: Path) -> None:
+    again = {**STUDY, "execution": {"retries": 1, "price_per_hour": 0.0}}
+    run = record(tmp_path, RunCreated(1, "run", "ab", again, "", "", "python", {}, ""), PhaseStarted(Phase.SEARCH))
+    run.add(proposed(1), AttemptStarted("t0001.s0.a1", 7, 3, 2.5, 1))
+    lost = AttemptEnded("t0001.s0.a1", "killed", {}, {"steps": 3}, 0.0, 1.0, 1.0, 0.1, cause="signal 9 ü", tail="a\nb")
+    run.add(lost, AttemptStarted("t0001.s0.a2", 7, 1, None, 1))
+    end = AttemptEnded("t0001.s0.a2", "ok", {"loss": 0.1 + 0.2}, {}, 1.0, 2.5, 1.5, 0.2, 1.25, 99, 0.0, [1, 2])
+    run.add(end)
+    trial = run.state.trials[1]
+    before = list(trial.attempts)
+    run.state.let_go(points=[1])
+    assert list(trial.attempts) == before and trial.attempts[0] is not before[0]
+    assert (trial.finished, trial.final(0), list(run.state.final_ends)) == (True, end, [end])
+    assert list(run.state.ended()) == [lost, end]
+    late = LateResult("t0001.s0.a1", "ok", {"loss": 5.0}, 2.0, 0.5, 9.0)
+    run.add(late)
+    assert run.state.attempt("t0001.s0.a1").device_s == 3.0 and trial.final(0) == end
+    run.state.let_go(points=[1])
+    assert run.state.attempt("t0001.s0.a1").late == (late,)
 
 
 def test_waiting_evaluations_come_by_trial_and_seed_whatever_ended_before(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_interrupted_attempts_cost_no_retry() -> None:
     run = state(trial(1), *interruptions)
     assert run.trials[1].waiting() == [0]
     assert run.trials[1].next_attempt(0) == AttemptId(1, 0, 6)
-    assert run.final_ends == []
+    assert list(run.final_ends) == []
 
 
 def test_a_missing_or_non_finite_metric_has_no_loss() -> None:

@@ -69,7 +69,7 @@ class Told:
 def test_what_would_end_the_same_again_is_final(outcome: str) -> None:
     told = Told()
     end = told.ran(1, 0, outcome)
-    assert told.state.final_ends == [end]
+    assert list(told.state.final_ends) == [end]
     assert told.final(1) == outcome
 
 

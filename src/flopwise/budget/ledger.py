@@ -189,13 +189,13 @@ class Ledger:
             account.attempts += 1
             account.evaluations += counts
         self._add(phase, event)
-        self._stamp(self._session_of.get(event.attempt, 0), event.ended_at)
+        self._stamp(self._session_of.pop(event.attempt, 0), event.ended_at)
 
     def _late(self, event: LateResult) -> None:
         """What an attempt took beyond the end it was charged until; it is not another evaluation."""
         attempt = AttemptId.parse(event.attempt)
         self._add(self._phase_of.get(attempt.trial, "unknown"), event)
-        self._stamp(self._session_of.get(event.attempt, 0), event.t)
+        self._stamp(max(self.sessions, default=0), event.t)
 
     def _add(self, phase: str, event: AttemptEnded | LateResult | PackingMeasured) -> None:
         for account in (self.total, self.phases[phase]):

@@ -31,7 +31,7 @@ from flopwise.events import (
     VerdictReached,
 )
 from flopwise.journal.slot_health import SlotHealth
-from flopwise.journal.states import DOUBTED, AttemptState, SessionState, Shared, TrialState, Waiting
+from flopwise.journal.states import DOUBTED, AttemptState, FinalEnds, SessionState, Shared, TrialState, Waiting
 from flopwise.objective import Objective
 from flopwise.trial import AttemptId, Fidelity, Outcome, Phase, Told, Trial
 
@@ -72,7 +72,7 @@ class RunState:
         self.trials: dict[int, TrialState] = {}
         self.open: dict[int, TrialState] = {}
         self.completed: list[int] = []
-        self.final_ends: list[AttemptEnded] = []
+        self.final_ends = FinalEnds(self.trials)
         self.slots = SlotHealth()
         self.quarantined: dict[int, SlotQuarantined] = {}
         self.suspects: set[tuple[int, int]] = set()
@@ -145,13 +145,14 @@ class RunState:
 
         Args:
             curve: Attempt whose learning curve is over.
-            points: Trials whose points the searcher has been told.
+            points: Trials that the searcher has been told; what remains of them is packed.
         """
         if curve is not None:
             self.attempt(curve).rows = ()
         for number in points:
             known = self.trials[number]
             known.trial = replace(known.trial, point=None)
+            known.pack()
 
     def ended(self) -> Iterator[AttemptEnded]:
         """All ended attempts, in trial order."""
@@ -229,7 +230,7 @@ class RunState:
         attempt = AttemptState(number, event, alone=not self._running)
         if len(self._running) == 1:
             next(iter(self._running.values())).alone = False
-        trial.attempts = (*trial.attempts, attempt)
+        trial.add(attempt)
         self._running[number] = attempt
         self._waiting.remove((number.trial, number.seed_index))
 
@@ -248,7 +249,7 @@ class RunState:
             self._judge_slot(attempt, trial)
         evaluation = (attempt.id.trial, attempt.id.seed_index)
         if trial.final(attempt.id.seed_index) is event:
-            self.final_ends.append(event)
+            self.final_ends.append(*evaluation)
             self.suspects.discard(evaluation)
         else:
             self._waiting.add(evaluation)
@@ -269,6 +270,7 @@ class RunState:
         if attempt.ended is None:
             raise JournalDamaged(f"attempt {event.attempt} has a late result and has not ended")
         attempt.late = (*attempt.late, event)
+        self.trials[attempt.id.trial].put(attempt)
 
     def _on_SlotQuarantined(self, event: SlotQuarantined) -> None:
         self.quarantined[event.slot] = event

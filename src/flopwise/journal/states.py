@@ -5,12 +5,23 @@ Documented for users in ``docs/executors.md`` (Retries).
 
 from __future__ import annotations
 
+import json
+from array import array
 from bisect import bisect_left, insort
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
-from flopwise.events import AttemptEnded, AttemptStarted, LateResult, SessionClosed, SessionLost, SessionOpened
+from flopwise.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Event,
+    LateResult,
+    SessionClosed,
+    SessionLost,
+    SessionOpened,
+    field_values,
+)
 from flopwise.objective import Objective
 from flopwise.trial import AttemptId, Outcome, Trial
 
@@ -77,13 +88,41 @@ class AttemptState:
         return end is not None and (self.doubted or (Outcome(end.outcome) in RETRIED and not end.lost))
 
 
-@dataclass(slots=True)
 class TrialState:
-    """A trial and all attempts made for it, in order."""
+    """A trial and all attempts made for it, in order.
 
-    trial: Trial
-    retries: int
-    attempts: Sequence[AttemptState] = ()
+    Args:
+        trial: What is evaluated.
+        retries: Attempts after the first that fail.
+    """
+
+    __slots__ = ("_attempts", "_packed", "retries", "trial")
+
+    def __init__(self, trial: Trial, retries: int) -> None:
+        self.trial = trial
+        self.retries = retries
+        self._attempts: tuple[AttemptState, ...] = ()
+        self._packed = b""
+
+    @property
+    def attempts(self) -> tuple[AttemptState, ...]:
+        """Those of a packed trial are read anew each time: what is done to them counts once it is :meth:`put` back."""
+        return unpacked(self._packed) if self._packed else self._attempts
+
+    def add(self, attempt: AttemptState) -> None:
+        """One more."""
+        self._attempts = (*self.attempts, attempt)
+        self._packed = b""
+
+    def pack(self) -> None:
+        """Keep the attempts as one text, a quarter of the memory. Their learning curves are let go."""
+        self._packed = packed(self.attempts)
+        self._attempts = ()
+
+    def put(self, attempt: AttemptState) -> None:
+        """Take an attempt back that something has been done to."""
+        self._attempts = tuple(attempt if known.id == attempt.id else known for known in self.attempts)
+        self._packed = b""
 
     def of_seed(self, seed_index: int) -> list[AttemptState]:
         """Attempts of one seed, in order."""
@@ -158,6 +197,68 @@ class TrialState:
     def failure(self) -> AttemptEnded | None:
         """The first seed's end that made the trial fail; None when none did."""
         return next((end for end in self.finals() if end is not None and end.outcome != Outcome.OK), None)
+
+
+def packed(attempts: Sequence[AttemptState]) -> bytes:
+    """Ended attempts as text, without their learning curves: the values of their events, in order."""
+    return json.dumps(
+        [
+            [a.alone, a.doubted, _values(a.intent), _values(a.ended), [_values(late) for late in a.late]]
+            for a in attempts
+            if a.ended is not None
+        ],
+        separators=(",", ":"),
+    ).encode()
+
+
+def unpacked(text: bytes) -> tuple[AttemptState, ...]:
+    """Inverse of :func:`packed`."""
+    return tuple(
+        AttemptState(
+            id=AttemptId.parse(intent[0]),
+            intent=AttemptStarted(*intent),
+            alone=alone,
+            ended=AttemptEnded(*ended),
+            doubted=doubted,
+            late=tuple(LateResult(*values) for values in late),
+        )
+        for alone, doubted, intent, ended, late in json.loads(text)
+    )
+
+
+def _values(event: Event) -> list[Any]:
+    return list(field_values(event).values())
+
+
+class FinalEnds(Sequence[AttemptEnded]):
+    """The end that counts of every evaluation, in journal order; only ever appended to.
+
+    Args:
+        trials: By number, where the ends are kept.
+    """
+
+    def __init__(self, trials: Mapping[int, TrialState]) -> None:
+        self._trials = trials
+        self._numbers, self._seeds = array("q"), array("l")
+
+    def append(self, number: int, seed_index: int) -> None:
+        """One more evaluation has ended for good."""
+        self._numbers.append(number)
+        self._seeds.append(seed_index)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> AttemptEnded: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[AttemptEnded]: ...
+    def __getitem__(self, index: int | slice) -> AttemptEnded | list[AttemptEnded]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        end = self._trials[self._numbers[index]].final(self._seeds[index])
+        assert end is not None
+        return end
 
 
 @dataclass

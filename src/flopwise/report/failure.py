@@ -26,7 +26,7 @@ def failure_lines(event: AttemptEnded, state: RunState) -> list[str]:
     """
     attempt = AttemptId.parse(event.attempt)
     trial = state.trials[attempt.trial]
-    again = "" if trial.final(attempt.seed_index) is event else "; it is tried again"
+    again = "" if trial.final(attempt.seed_index) == event else "; it is tried again"
     cause = f": {plain(event.cause)}" if event.cause else ""
     who = "baseline" if attempt.trial == 0 else f"trial {attempt.trial}"
     head = f"{who} failed, {event.outcome}{cause} ({event.attempt}){again}"

@@ -139,7 +139,7 @@ class PlainView:
 def _later(event: AttemptEnded, state: RunState) -> int:
     """Evaluations that ended after this one and are in the state already: the same batch of events."""
     for later, end in enumerate(reversed(state.final_ends)):
-        if end is event:
+        if end.attempt == event.attempt:
             return later
     return 0
 
