@@ -148,6 +148,14 @@ def leases_of_this_worker() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_in_the_home_of_who_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What runs start is written down elsewhere than for real runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def leases_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test has the machine's leases to itself: others run beside it, on the same few cores."""

@@ -24,6 +24,7 @@ Freeze = Annotated[
 After = Annotated[
     str | None, typer.Option("--after", metavar="RUN", help="Start at the winner of a run that ended in GO.")
 ]
+Trust = Annotated[bool, typer.Option("--trust", help="Start what the run's journal names, whoever made it.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 
 RUNS = Path("runs")

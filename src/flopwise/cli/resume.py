@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import typer
 
 from flopwise.cli.finish import finish
-from flopwise.cli.options import RUNS, Quiet, RunName, Runs, Tier, Yes
+from flopwise.cli.options import RUNS, Quiet, RunName, Runs, Tier, Trust, Yes
 from flopwise.cli.request import request
 from flopwise.engine.assemble import resume
 from flopwise.paths import find_run
 
 
-def command(run: RunName, tier: Tier = None, yes: Yes = False, quiet: Quiet = False, runs: Runs = RUNS) -> None:
+def command(
+    run: RunName,
+    tier: Tier = None,
+    trust: Trust = False,
+    yes: Yes = False,
+    quiet: Quiet = False,
+    runs: Runs = RUNS,
+) -> None:
     """Go on with a run that was interrupted, paused or killed. Resuming a pause accepts its cause."""
-    done = resume(find_run(run, runs), request(runs, tier=tier, yes=yes, quiet=quiet))
+    done = resume(find_run(run, runs), replace(request(runs, tier=tier, yes=yes, quiet=quiet), trust=trust))
     raise typer.Exit(finish(done))

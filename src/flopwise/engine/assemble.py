@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from flopwise.engine.after import follow
@@ -19,6 +20,7 @@ from flopwise.engine.pricing import price
 from flopwise.engine.record import Record
 from flopwise.engine.request import ASKED, Finish, Request
 from flopwise.engine.session import Session, facts_of
+from flopwise.engine.trust import check, remember, started_by
 from flopwise.errors import InputError, MachineBusy, RunError
 from flopwise.events import FORMAT, RunCreated, StudyRevised
 from flopwise.journal.log import Journal, read_events
@@ -56,7 +58,8 @@ def resume(folder: RunFolder, request: Request) -> Finish:
     """Go on with a run from its journal alone; resuming a pause accepts its cause.
 
     Raises:
-        RunError: If the run is finished, held by another process, or its data has changed.
+        RunError: If the run is finished, held by another process, its data has changed, or it would start
+            code that this account has not started before.
         FlopwiseError: See the tree in ``errors``.
     """
     with Journal.open(folder) as journal:
@@ -70,6 +73,9 @@ def resume(folder: RunFolder, request: Request) -> Finish:
             )
         _check_tier(state.study, request.tier)
         _check_objective(state, request)
+        said = check(state, folder.name, trust=request.trust)
+        if said:
+            request.view.message(said)
         named = replace(request, command=again_resumed(state, request))
         return Session(folder, record, named, spend=True).run()
 
@@ -144,6 +150,8 @@ def _open(study: Study, request: Request, *, spend: bool) -> Finish:
 def _session(study: Study, request: Request, where: Place, *, spend: bool) -> Finish:
     with Journal.open(where.folder) as journal:
         record = Record(journal, request.view)
+        assert record.state.created is not None
+        _remember(study, request, record.state.created.run_id)
         if where.revised:
             record.add(StudyRevised(study.canonical, study.hash))
             record.commit()
@@ -158,11 +166,13 @@ def _create(study: Study, request: Request, folder: RunFolder, key: str, known: 
     folder.root.mkdir(mode=0o700, parents=True)
     folder.attempts.mkdir(mode=0o700)
     _keep(study, folder)
+    run_id = secrets.token_hex(8)
+    _remember(study, request, run_id)
     with Journal.create(folder) as journal:
         created = RunCreated(
             format=FORMAT,
             name=folder.name,
-            run_id=secrets.token_hex(8),
+            run_id=run_id,
             study=study.canonical,
             study_hash=study.hash,
             calibration_key=key,
@@ -172,6 +182,13 @@ def _create(study: Study, request: Request, folder: RunFolder, key: str, known: 
         )
         journal.append([created])
         journal.commit()
+
+
+def _remember(study: Study, request: Request, run_id: str) -> None:
+    """Whoever runs a study from its file or script knows what it starts: `resume` may start the same."""
+    problem = remember(run_id, started_by(study.canonical, request.objective_id, str(Path.cwd())))
+    if problem:
+        request.view.message(f"note: {problem}")
 
 
 def _keep(study: Study, folder: RunFolder) -> None:

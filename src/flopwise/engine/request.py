@@ -36,6 +36,7 @@ class Request:
         clock: Real, or simulated in tests.
         executor: Runs the attempts, in place of one made for the study: a loop of the user's own.
         signals: Where that loop asks the study to stop; None to listen to the process's signals only.
+        trust: What the journal of a run names may be started, whoever made it.
     """
 
     runs: Path
@@ -49,6 +50,7 @@ class Request:
     clock: Clock = field(default_factory=RealClock)
     executor: Executor | None = None
     signals: Signals | None = None
+    trust: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,15 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec
 from typing import Any
 
 import cloudpickle
 
 from flopwise.errors import InputError
+from flopwise.executors.modules import IMPORT, find
 from flopwise.registry import resolve
 from flopwise.wire import MAX_FRAME
 
-IMPORT = "import:"
 PICKLE = "pickle:"
 MAX_PICKLE = MAX_FRAME // 2
 """Longest encoded function, in bytes; the rest of the frame is for the other fields of ``Hello``."""
@@ -68,24 +67,9 @@ def _import_name(function: Callable[..., Any]) -> str | None:
 
 def _is_findable(module: str) -> bool:
     """Whether another process with our ``sys.path`` would import this very module."""
-    path = None
-    spec: ModuleSpec | None = None
-    parts = module.split(".")
-    for count in range(1, len(parts) + 1):
-        spec = _find(".".join(parts[:count]), path)
-        if spec is None:
-            return False
-        path = spec.submodule_search_locations
+    spec = find(module)
     known = getattr(sys.modules[module], "__spec__", None)
     return spec is not None and known is not None and spec.origin == known.origin
-
-
-def _find(name: str, path: Any) -> ModuleSpec | None:
-    for finder in sys.meta_path:
-        spec = finder.find_spec(name, path)
-        if spec is not None:
-            return spec
-    return None
 
 
 def _pickled(function: Callable[..., Any]) -> str:
