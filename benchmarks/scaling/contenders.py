@@ -1,4 +1,4 @@
-"""Ways to run many attempts at once; each makes ``measure_s(attempts, seconds)`` of attempts that sleep."""
+"""flopwise, and its peers in processes of their own, behind one method: the wall seconds of so many attempts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flopwise.executors.local import LocalExecutor
-from flopwise.executors.preload import preload
 from flopwise.executors.topology import usable_cores
 from flopwise.trial import AttemptId, Outcome
 from flopwise.wire import Ended, Hello, Job, Reported, Slot
@@ -19,17 +18,10 @@ HERE = Path(__file__).parent
 
 
 class Contender(Protocol):
-    """One way; opened before anything is measured.
+    """One way to run many attempts; opened, and warm, before anything is measured."""
 
-    Args:
-        slots: Attempts at a time.
-        root: Folder for everything it writes.
-    """
-
-    def __init__(self, slots: int, root: Path) -> None: ...
-
-    def measure_s(self, attempts: int, seconds: float) -> float:
-        """Wall seconds of so many attempts that sleep so long each."""
+    def measure_s(self, attempts: int, amount: float) -> float:
+        """Wall seconds of so many attempts of so much work: seconds of sleep, or steps."""
         ...
 
     def close(self) -> None:
@@ -38,16 +30,22 @@ class Contender(Protocol):
 
 
 class Flopwise:
-    """Attempts through the local executor, more slots than cores: nothing here computes."""
+    """Attempts through the local executor.
 
-    def __init__(self, slots: int, root: Path) -> None:
+    Args:
+        work: Module of the work: ``work`` or ``training``.
+        slots: Attempts at a time; where they are more than the cores, nothing computes.
+        root: Folder for everything it writes.
+    """
+
+    def __init__(self, work: str, slots: int, root: Path) -> None:
         cores = usable_cores()
         self._root = root
         self._round = 0
         self._executor = LocalExecutor([Slot(i, (cores[i % len(cores)],), 1) for i in range(slots)])
-        self._executor.open(hello(root))
+        self._executor.open(hello(work, root))
 
-    def measure_s(self, attempts: int, seconds: float) -> float:
+    def measure_s(self, attempts: int, amount: float) -> float:
         """See :class:`Contender`."""
         self._round += 1
         began = time.perf_counter()
@@ -57,7 +55,7 @@ class Flopwise:
         while waiting or busy:
             while waiting and free:
                 busy[waiting[-1]] = free[-1]
-                self._executor.start(self._job(waiting.pop(), free.pop(), seconds))
+                self._executor.start(self._job(waiting.pop(), free.pop(), amount))
             for message in self._executor.poll(60.0):
                 if isinstance(message, Reported) and message.outcome != Outcome.OK:
                     raise SystemExit(f"{message.attempt}: {message.cause}")
@@ -69,30 +67,37 @@ class Flopwise:
         """End the keeper."""
         self._executor.close()
 
-    def _job(self, attempt: str, slot: Slot, seconds: float) -> Job:
+    def _job(self, attempt: str, slot: Slot, amount: float) -> Job:
         folder = self._root / attempt
         folder.mkdir(mode=0o700)
-        config: dict[str, Any] = {"seconds": seconds}
+        config: dict[str, Any] = {"amount": amount}
         return Job(attempt, "evaluate", "function", config, {}, 0, slot, str(folder), str(self._root), metric="loss")
 
 
-class RawFork:
-    """Bare forks of a process that is loaded as a keeper is, and nothing else: no result, no isolation."""
+class Peer:
+    """A contender of :mod:`benchmarks.scaling.peers`.
 
-    def __init__(self, slots: int, root: Path) -> None:
+    Args:
+        name: Which one.
+        work: Module of the work.
+        slots: Attempts at a time.
+        root: Folder for everything it writes.
+    """
+
+    def __init__(self, name: str, work: str, slots: int, root: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.scaling.contenders", str(slots), str(root)],
+            [sys.executable, "-m", "benchmarks.scaling.peers", name, work, str(slots), str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(HERE), *sys.path))},
         )
         self._answer()
 
-    def measure_s(self, attempts: int, seconds: float) -> float:
+    def measure_s(self, attempts: int, amount: float) -> float:
         """See :class:`Contender`."""
         assert self._process.stdin is not None
-        print(attempts, seconds, file=self._process.stdin, flush=True)
+        print(attempts, amount, file=self._process.stdin, flush=True)
         return float(self._answer())
 
     def close(self) -> None:
@@ -103,45 +108,20 @@ class RawFork:
 
     def _answer(self) -> str:
         assert self._process.stdout is not None
-        return self._process.stdout.readline()
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("a peer has ended; its error stands above")
+        return line
 
 
-def hello(root: Path) -> Hello:
-    """What a keeper loads: torch, and the function."""
+def hello(work: str, root: Path) -> Hello:
+    """What a keeper loads: torch, and the work."""
     return Hello(
         run_id=f"scaling{os.getpid()}",
         stamps=str(root / "keeper.jsonl"),
         sys_path=(str(HERE), *sys.path),
         preload=("torch", "flopwise.workloads.function.run"),
-        objective="import:work:sleep",
+        warm=f"{work}:warm",
+        objective=f"import:{work}:run",
         folder=str(Path.cwd()),
     )
-
-
-def _fork(attempts: int, seconds: float, slots: int) -> float:
-    """Wall seconds; ``slots`` at a time."""
-    began = time.perf_counter()
-    running = 0
-    for _ in range(attempts):
-        if running == slots:
-            os.wait()
-            running -= 1
-        if os.fork() == 0:
-            time.sleep(seconds)
-            os._exit(0)
-        running += 1
-    for _ in range(running):
-        os.wait()
-    return time.perf_counter() - began
-
-
-def _serve(slots: int, root: Path) -> None:
-    preload(hello(root))
-    print("ready", flush=True)
-    for line in sys.stdin:
-        attempts, seconds = line.split()
-        print(_fork(int(attempts), float(seconds), slots), flush=True)
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]), Path(sys.argv[2]))
