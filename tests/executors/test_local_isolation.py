@@ -30,6 +30,13 @@ def test_pools_that_the_keeper_has_loaded_grow_to_the_slot(make_bench: Any) -> N
     assert facts["pools"] and set(facts["pools"]) == {2}
 
 
+def test_threads_and_processes_of_its_own_stay_on_its_cores(local: Any) -> None:
+    core = usable_cores()[-1]
+    facts = local.run("crowd", job={"slot": Slot(1, (core,), 1)}).reported.info
+    assert facts["threads"] >= 64 + 4
+    assert facts["allowed"] == facts["ran_on"] == [core]
+
+
 def test_an_attempt_leads_its_own_session_and_holds_only_its_own_pipe(local: Any) -> None:
     stayer = local.start_and_hear("stop_when_asked")
     heard = local.finish(local.start("look_around", slot=1))

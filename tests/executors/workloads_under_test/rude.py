@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import random
 import signal
@@ -262,6 +263,33 @@ def look_around(config: Mapping[str, Any], context: Any) -> Any:
         threads=context.threads,
         stop=context.fidelity.to_json(),
     )
+    return {"loss": 1.0}
+
+
+def crowd(config: Mapping[str, Any], context: Any) -> Any:
+    """64 threads and four processes that all compute: where they may run, and where the kernel ran them."""
+    over = threading.Event()
+
+    def compute() -> None:
+        block = bytes(1 << 20)
+        while not over.is_set():
+            hashlib.sha256(block).digest()
+
+    for _ in range(64):
+        threading.Thread(target=compute).start()
+    children = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(4)]
+    allowed, ran_on = set[int](), set[int]()
+    for _ in range(20):
+        tasks = [Path(f"/proc/{pid}/task") for pid in (os.getpid(), *(child.pid for child in children))]
+        threads = [thread for task in tasks for thread in task.iterdir()]
+        for thread in threads:
+            allowed |= os.sched_getaffinity(int(thread.name))
+            ran_on.add(int((thread / "stat").read_text().rsplit(")", 1)[1].split()[36]))
+        time.sleep(0.01)
+    over.set()
+    for child in children:
+        child.kill()
+    context.note(threads=len(threads), allowed=sorted(allowed), ran_on=sorted(ran_on))
     return {"loss": 1.0}
 
 
