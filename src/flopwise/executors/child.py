@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 from flopwise.executors import linux
 from flopwise.executors.environment import attempt_variables
-from flopwise.wire import Frames, Job, encode
+from flopwise.trial import Outcome
+from flopwise.wire import Frames, Job, Reported, encode
 
 BLOCKED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 """The coordinator decides what these mean, so the keeper holds them back.
@@ -175,8 +176,8 @@ def _run(receive: Callable[[], Task | None], write: int, part: Part, keeper: int
         task = receive()
         if task is None:
             os._exit(0)
-        _take_place(task)
-        status = int(part.main(task.job, write, part.objective))
+        if _takes_place(task, write):
+            status = int(part.main(task.job, write, part.objective))
     except BaseException:
         traceback.print_exc()
     try:
@@ -194,6 +195,17 @@ def _settle_in(keeper: int, inherited: Iterable[int]) -> None:
     _close(inherited)
     _volunteer_for_oom()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _takes_place(task: Task, write: int) -> bool:
+    """Whether it could. If not, the study hears why: nothing of the workload has run, so the config has not failed."""
+    try:
+        _take_place(task)
+    except OSError as error:
+        cause = f"the process could not be started: {error}"
+        os.write(write, encode(Reported(task.job.attempt, Outcome.KILLED, cause=cause)))
+        return False
+    return True
 
 
 def _take_place(task: Task) -> None:
