@@ -41,10 +41,15 @@ def test_a_disk_that_is_full_from_some_write_on(rounds: Any, valley: Any, calm: 
 
     def check(at: int) -> None:
         study = valley(**INLINE)
-        assert study.run(point=["full", at]) not in (0, 130), study.output
+        met = study.root / "met.txt"
+        status = study.run(point=["full", at], points=str(met))
+        if len(met.read_text().splitlines()) < at:
+            # On a slow machine a run waits more often, or less: this one was over before its disk was full.
+            return study.check_same_as(undisturbed)
+        assert status not in (0, 130), study.output
         assert "No space left on device" in study.output or "No usable temporary directory" in study.output
         told_is_written(study)
-        study.settle(undisturbed)
+        return study.settle(undisturbed)
 
     rounds.each(check, chosen)
 
@@ -91,8 +96,9 @@ def test_a_run_folder_that_is_renamed_or_deleted_while_it_works(rounds: Any, val
             shutil.rmtree(home, ignore_errors=True)
         else:
             home.rename(away)
-        assert study.wait() not in (0, 130), study.output
+        assert study.wait() == 4, study.output
         assert "No such file or directory" in study.output or "deleted" in study.output
+        assert "Traceback" not in study.output
         study.until_gone(run_id)
         if number % 2 == 0:
             assert study.told <= len(events_in(away))

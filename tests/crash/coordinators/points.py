@@ -54,6 +54,10 @@ class Points:
         for kind, name in ((subprocess.Popen, "__init__"), (subprocess.Popen, "wait"), (socket.socket, "sendall")):
             setattr(kind, name, self._around(getattr(kind, name)))
 
+    def let_go(self) -> None:
+        """From here on nothing happens at any point."""
+        self._how = "count"
+
     def _around(self, operation: Callable[..., Any], counts: Callable[..., bool] = lambda *_, **__: True) -> Any:
         @functools.wraps(operation)
         def pointed(*arguments: Any, **options: Any) -> Any:
@@ -69,7 +73,7 @@ class Points:
         now = len(self.names)
         if self._how == "full" and now >= self._at > 0 and operation.__name__ in ("write", "mkdir", "open"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if now != self._at:
+        if now != self._at or self._how == "count":
             return operation(*arguments, **options)
         if self._how == "eio":
             raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -130,6 +130,7 @@ def be_coordinator(order: dict[str, Any]) -> int:
         return CRASHED
     finally:
         if "points" in order:
+            points.let_go()
             Path(order["points"]).write_text("\n".join(points.names))
 
 
