@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import flopwise
+from flopwise.engine.assemble import run as run_study
 from flopwise.engine.phases import Search
 from flopwise.engine.record import Record
+from flopwise.engine.request import Request
 from flopwise.events import (
     AttemptEnded,
     AttemptStarted,
@@ -20,11 +25,16 @@ from flopwise.events import (
 )
 from flopwise.journal.log import Journal
 from flopwise.journal.read import read_events
+from flopwise.journal.replay import RunState
 from flopwise.paths import RunFolder
 from flopwise.report.view import SilentView
 from flopwise.searchers.qmc import QuasiRandom
 from flopwise.space import Float, Space
+from flopwise.study import study_from_mapping
 from flopwise.trial import Phase
+
+MOST_BYTES = 1_500
+"""A trial may cost the coordinator: 150 MB for 100,000 of them."""
 
 STUDY: dict[str, Any] = {
     "objective": {"metric": "loss", "direction": "minimize"},
@@ -102,7 +112,9 @@ def test_a_trial_that_was_told_is_packed_and_says_the_same(tmp_path: Path) -> No
     run.add(end)
     trial = run.state.trials[1]
     before = list(trial.attempts)
+    known = trial.trial
     run.state.let_go(points=[1])
+    assert trial.trial == replace(known, point=None) and trial.trial.config == {"x": 0.5}
     assert list(trial.attempts) == before and trial.attempts[0] is not before[0]
     assert (trial.finished, trial.final(0), list(run.state.final_ends)) == (True, end, [end])
     assert list(run.state.ended()) == [lost, end]
@@ -149,3 +161,40 @@ def test_thousands_of_slots_are_filled_and_emptied(tmp_path: Path) -> None:
     assert {trial["outcome"] for trial in done.trials} == {"ok"} and len(done.trials) > 3_000
     began = {event.slot for event in read_events(done.folder / "journal.log")[0] if isinstance(event, AttemptStarted)}
     assert began == set(range(3_000))
+
+
+def test_a_finished_trial_takes_little_memory(tmp_path: Path) -> None:
+    """All that the coordinator keeps of one with one metric and three parameters: state, ledger, policies, searcher."""
+
+    class Scale(SilentView):
+        def __init__(self) -> None:
+            self.ended = 0
+            self.weighed: dict[int, int] = {}
+
+        def event(self, event: Event, state: RunState) -> None:
+            self.ended += isinstance(event, AttemptEnded)
+            if self.ended in (200, 700) and self.ended not in self.weighed:
+                gc.collect()
+                self.weighed[self.ended] = tracemalloc.get_traced_memory()[0]
+
+    scale, options = Scale(), {"values": "surface", "durability": "none", "round_s": 0.2, "seconds": 1.0}
+    study = study_from_mapping(
+        {
+            "name": "weighed",
+            "workload": "function",
+            "space": {f"x{axis}": {"type": "float", "low": 0.0, "high": 1.0} for axis in range(3)},
+            "objective": {"metric": "loss"},
+            "search": {"method": "random"},
+            "tiers": {"only": {"trials": 720}},
+            "policies": {"patience": {"generations": 720}},
+            "execution": {"executor": "simulated", "slots": 16, "options": options},
+        }
+    )
+    tracemalloc.start()
+    try:
+        run_study(
+            study, Request(tmp_path, scale, "test", objective="import:math:fsum", objective_id="import:math:fsum")
+        )
+    finally:
+        tracemalloc.stop()
+    assert 300 < (scale.weighed[700] - scale.weighed[200]) / 500 < MOST_BYTES

@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     "objective": {"metric": "loss"},
     "search": {"method": "random"},
     "tiers": {"only": {"trials": 2}},
-    "calibration": {"seeds": 1},
+    "calibration": {"seeds": 2},
     "confirm": {"top": 1, "seeds": 2},
     "execution": {"executor": "inline", "slots": 1},
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from flopwise.errors import JournalDamaged
@@ -150,9 +149,7 @@ class RunState:
         if curve is not None:
             self.attempt(curve).rows = ()
         for number in points:
-            known = self.trials[number]
-            known.trial = replace(known.trial, point=None)
-            known.pack()
+            self.trials[number].pack()
 
     def ended(self) -> Iterator[AttemptEnded]:
         """All ended attempts, in trial order."""

@@ -9,7 +9,8 @@ import json
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, TypeVar, cast, overload
 
 from flopwise.events import (
@@ -24,6 +25,8 @@ from flopwise.events import (
 )
 from flopwise.objective import Objective
 from flopwise.trial import AttemptId, Outcome, Trial
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 _Same = TypeVar("_Same", bound=Hashable)
 
@@ -96,33 +99,40 @@ class TrialState:
         retries: Attempts after the first that fail.
     """
 
-    __slots__ = ("_attempts", "_packed", "retries", "trial")
+    __slots__ = ("_attempts", "_packed", "_trial", "retries")
 
     def __init__(self, trial: Trial, retries: int) -> None:
-        self.trial = trial
         self.retries = retries
+        self._trial = trial
         self._attempts: tuple[AttemptState, ...] = ()
         self._packed = b""
 
     @property
+    def trial(self) -> Trial:
+        """What is evaluated."""
+        return replace(self._trial, config=json.loads(self._packed)[0]) if self._packed else self._trial
+
+    @property
     def attempts(self) -> tuple[AttemptState, ...]:
         """Those of a packed trial are read anew each time: what is done to them counts once it is :meth:`put` back."""
-        return unpacked(self._packed) if self._packed else self._attempts
+        return unpacked(json.loads(self._packed)[1]) if self._packed else self._attempts
 
     def add(self, attempt: AttemptState) -> None:
         """One more."""
-        self._attempts = (*self.attempts, attempt)
-        self._packed = b""
-
-    def pack(self) -> None:
-        """Keep the attempts as one text, a quarter of the memory. Their learning curves are let go."""
-        self._packed = packed(self.attempts)
-        self._attempts = ()
+        self._keep(self.trial, (*self.attempts, attempt))
 
     def put(self, attempt: AttemptState) -> None:
         """Take an attempt back that something has been done to."""
-        self._attempts = tuple(attempt if known.id == attempt.id else known for known in self.attempts)
-        self._packed = b""
+        self._keep(self.trial, tuple(attempt if known.id == attempt.id else known for known in self.attempts))
+
+    def pack(self) -> None:
+        """Keep config and attempts as one text, a third of the memory. The point and learning curves are let go."""
+        trial, attempts = self.trial, packed(self.attempts)
+        self._keep(replace(trial, config=NOTHING, point=None), ())
+        self._packed = json.dumps([trial.config, attempts], separators=(",", ":")).encode()
+
+    def _keep(self, trial: Trial, attempts: tuple[AttemptState, ...]) -> None:
+        self._trial, self._attempts, self._packed = trial, attempts, b""
 
     def of_seed(self, seed_index: int) -> list[AttemptState]:
         """Attempts of one seed, in order."""
@@ -199,19 +209,16 @@ class TrialState:
         return next((end for end in self.finals() if end is not None and end.outcome != Outcome.OK), None)
 
 
-def packed(attempts: Sequence[AttemptState]) -> bytes:
-    """Ended attempts as text, without their learning curves: the values of their events, in order."""
-    return json.dumps(
-        [
-            [a.alone, a.doubted, _values(a.intent), _values(a.ended), [_values(late) for late in a.late]]
-            for a in attempts
-            if a.ended is not None
-        ],
-        separators=(",", ":"),
-    ).encode()
+def packed(attempts: Sequence[AttemptState]) -> list[list[Any]]:
+    """Ended attempts as JSON, without their learning curves: the values of their events, in order."""
+    return [
+        [a.alone, a.doubted, _values(a.intent), _values(a.ended), [_values(late) for late in a.late]]
+        for a in attempts
+        if a.ended is not None
+    ]
 
 
-def unpacked(text: bytes) -> tuple[AttemptState, ...]:
+def unpacked(attempts: list[list[Any]]) -> tuple[AttemptState, ...]:
     """Inverse of :func:`packed`."""
     return tuple(
         AttemptState(
@@ -222,7 +229,7 @@ def unpacked(text: bytes) -> tuple[AttemptState, ...]:
             doubted=doubted,
             late=tuple(LateResult(*values) for values in late),
         )
-        for alone, doubted, intent, ended, late in json.loads(text)
+        for alone, doubted, intent, ended, late in attempts
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import overload
+from dataclasses import astuple, dataclass, fields
+from typing import Any, overload
 
 from flopwise.policies.pace import Timing
 from flopwise.trial import Outcome, Phase
@@ -37,6 +38,10 @@ class Finished:
         return self.loss is None and self.outcome is not Outcome.PRUNED
 
 
+RECENT = 1_000
+"""Evaluations that policies look at again and again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """A trial of which all seeds have ended.
@@ -57,7 +62,7 @@ class Scored:
 
 
 class Evaluations(Sequence[Finished]):
-    """Finished evaluations in order; only ever appended to.
+    """Finished evaluations in order; only ever appended to. Old ones are kept as text, in a third of the memory.
 
     Args:
         seeds: Evaluations of one search trial.
@@ -75,7 +80,7 @@ class Evaluations(Sequence[Finished]):
 
     def __init__(self, seeds: int = 1, finished: Iterable[Finished] = ()) -> None:
         self._seeds = seeds
-        self._finished: list[Finished] = []
+        self._finished: list[Finished | bytes] = []
         self._begun: dict[int, list[float]] = {}
         self._calibrated: list[float] = []
         self.searched: list[Scored] = []
@@ -91,11 +96,14 @@ class Evaluations(Sequence[Finished]):
     @overload
     def __getitem__(self, index: slice) -> list[Finished]: ...
     def __getitem__(self, index: int | slice) -> Finished | list[Finished]:
-        return self._finished[index]
+        found = self._finished[index]
+        return [_unpacked(each) for each in found] if isinstance(found, list) else _unpacked(found)
 
     def append(self, evaluation: Finished) -> None:
         """Add the next one."""
         self._finished.append(evaluation)
+        if len(self) > RECENT:
+            self._finished[-RECENT - 1] = _packed(self[-RECENT - 1])
         loss = math.inf if evaluation.loss is None else evaluation.loss
         if evaluation.phase is Phase.CALIBRATE:
             self._calibrated.append(loss)
@@ -110,6 +118,27 @@ class Evaluations(Sequence[Finished]):
         place, searched = len(self.searched), self.searched
         best = searched[-1].best if searched and searched[searched[-1].best].loss <= loss else place
         searched.append(Scored(last.number, last.generation, loss, len(self) - 1, best))
+
+
+def _packed(evaluation: Finished) -> bytes:
+    """An evaluation as the JSON of its fields, in order."""
+    values = [getattr(evaluation, field.name) for field in fields(Finished)]
+    return json.dumps(values, separators=(",", ":"), default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    return astuple(value) if isinstance(value, Timing) else dict(value)
+
+
+def _unpacked(evaluation: Finished | bytes) -> Finished:
+    """Inverse of :func:`_packed`."""
+    if isinstance(evaluation, Finished):
+        return evaluation
+    values = dict(zip((field.name for field in fields(Finished)), json.loads(evaluation), strict=True))
+    timing = None if values["timing"] is None else Timing(*values["timing"])
+    return Finished(
+        **{**values, "phase": Phase(values["phase"]), "outcome": Outcome(values["outcome"]), "timing": timing}
+    )
 
 
 def _mean(losses: Sequence[float]) -> float:
