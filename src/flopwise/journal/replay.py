@@ -29,8 +29,9 @@ from flopwise.events import (
     TrialProposed,
     VerdictReached,
 )
+from flopwise.journal.lists import FinalEnds, Shared, Waiting
 from flopwise.journal.slot_health import SlotHealth
-from flopwise.journal.states import DOUBTED, AttemptState, FinalEnds, SessionState, Shared, TrialState, Waiting
+from flopwise.journal.states import DOUBTED, AttemptState, SessionState, TrialState
 from flopwise.objective import Objective
 from flopwise.trial import AttemptId, Fidelity, Outcome, Phase, Told, Trial
 
