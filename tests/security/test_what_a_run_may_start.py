@@ -18,6 +18,7 @@ from flopwise.journal.log import Journal, read_events
 from flopwise.paths import RunFolder
 from flopwise.report.view import SilentView
 from flopwise.study import study_from_mapping
+from flopwise.study.freeze import study_hash
 
 PROGRAM = """\
 import json, os, pathlib, sys
@@ -81,9 +82,8 @@ class Planned:
         """Write the journal anew, as whoever holds the folder can: whole, chained, with a study hash that fits."""
         events = read_events(self.folder.journal)[0]
         created = next(event for event in events if isinstance(event, RunCreated))
-        canonical = change(created.study)
-        study = study_from_mapping(canonical)
-        forged = replace(created, study=study.canonical, study_hash=study.hash)
+        study = change(created.study)
+        forged = replace(created, study=study, study_hash=study_hash(study))
         self.folder.journal.unlink()
         self.folder.lock.unlink(missing_ok=True)
         with Journal.create(self.folder) as journal:
