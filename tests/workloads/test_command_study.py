@@ -98,7 +98,7 @@ def test_a_killed_study_leaves_no_process_and_goes_on_from_any_folder(place: Pat
     elsewhere.mkdir()
     (place / "train.sh").write_text(TRAIN + "# changed\n")
     refused = call_flopwise(elsewhere, "resume", str(place / "runs" / "waits"))
-    assert refused.returncode == 2 and "sha256 train.sh" in refused.stderr
+    assert refused.returncode == 2 and "train.sh sha256" in refused.stderr
     (place / "train.sh").write_text(TRAIN)
     done = call_flopwise(elsewhere, "resume", str(place / "runs" / "waits"))
     assert done.returncode == 0, done.stderr
