@@ -156,7 +156,8 @@ class PhaseStarted(Event):
 
     Args:
         phase: The phase that begins.
-        detail: What was decided for it (``choose``: candidates; ``decide``: n seeds, chosen trial).
+        detail: What was decided for it (``choose``: candidates; ``decide``: chosen trial, most seeds, and after how
+            many of them to look).
     """
 
     phase: str
@@ -372,6 +373,21 @@ class PauseAccepted(Event):
 
 
 @dataclass(frozen=True)
+class LookTaken(Event):
+    """The deciding step was looked at, with the seeds that had ended by then.
+
+    Args:
+        look: From 1.
+        decision: ``continue``, or the verdict that it ends in.
+        numbers: What it saw (see ``stats.evidence``).
+    """
+
+    look: int
+    decision: str
+    numbers: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class VerdictReached(Event):
     """GO, NO-GO or INCONCLUSIVE.
 
@@ -379,13 +395,18 @@ class VerdictReached(Event):
         verdict: One of the three.
         winner: Trial number of the confirmed or refused candidate; None when there was none.
         reasons: Sentences, most important first.
-        numbers: mean_improvement, lower, upper, n, baseline_mean, winner_mean, … (see stats.verdict).
+        numbers: mean_improvement, lower, upper, n, baseline_mean, winner_mean, … (see stats.evidence).
+        triggers: What it rests on: name, holds, vetoes, evidence, numbers (see stats.triggers).
+        more: What would settle an open one: seeds, evaluations, device_s, wall_s, price; empty when it is settled or
+            out of reach.
     """
 
     verdict: str
     winner: int | None
     reasons: list[str]
     numbers: dict[str, Any]
+    triggers: list[dict[str, Any]] = field(default_factory=list)
+    more: dict[str, float] = field(default_factory=dict)
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -69,9 +69,18 @@ def test_confirmation_seeds_come_from_the_noise_unless_the_study_sets_them() -> 
     noisy = Calibration((10.0,) * 3, (1.97, 2.01, 2.05))
     assert make_plan(study(), noisy, slots=4).confirm_seeds == 5
     measured = make_plan(study(confirm={"seeds": None}), noisy, slots=4)
-    assert measured.confirm_seeds == 14
-    assert measured.tier("min").decide_evaluations == 28
-    assert make_plan(study(confirm={"seeds": None}), STEADY, slots=4).confirm_seeds == 3
+    assert (measured.confirm_seeds, measured.confirm_looks) == (20, (20,))
+    assert measured.tier("min").decide_evaluations == 40
+    assert make_plan(study(confirm={"seeds": None}), STEADY, slots=4).confirm_seeds == 4
+
+
+def test_looks_come_after_whole_waves() -> None:
+    noisy = Calibration((10.0,) * 3, (1.97, 2.01, 2.05))
+    looks = {
+        slots: make_plan(study(confirm={"seeds": None, "looks": 4}), noisy, slots=slots).confirm_looks
+        for slots in (1, 2, 4, 16, 64)
+    }
+    assert looks == {1: (5, 10, 15, 20), 2: (5, 10, 15, 20), 4: (6, 12, 18, 20), 16: (8, 16, 20), 64: (20,)}
 
 
 def test_a_maximised_metric_is_shown_as_the_user_knows_it() -> None:

@@ -33,6 +33,7 @@ def test_a_finished_run(story: Any) -> None:
     assert summary["winner"] == {
         "number": 8,
         "of": 3,
+        "trials": [8],
         "config": {"model.n_layer": 3, "train.lr": 0.003},
         "derived": {},
         "values": [2.2, 2.21, 2.22],

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from scipy.special import nctdtr
+from scipy.special import chdtri, nctdtr
 
 from flopwise.objective import Objective
 from flopwise.stats.compare import t_quantile
-from flopwise.stats.power import go_probability, seeds_needed
+from flopwise.stats.power import enough_seeds, go_probability, seeds_needed
 from flopwise.stats.threshold import threshold
 from flopwise.stats.verdict import Verdict, decide
 
@@ -58,6 +58,25 @@ def test_more_noise_never_needs_fewer_seeds() -> None:
     needed = [seeds_needed(noise, 2.0, 0.01) for noise in np.geomspace(1e-12, 1e6, 60)]
     assert needed == sorted(needed)
     assert (needed[0], needed[-1]) == (3, 20)
+
+
+def test_the_less_is_known_of_the_noise_the_more_seeds_are_planned() -> None:
+    needed = [seeds_needed(0.008, 1.0, 0.01, measured_on=count) for count in (3, 4, 8, 50, None)]
+    assert needed == sorted(needed, reverse=True)
+    assert needed[0] > needed[-1]
+
+
+def test_the_planned_seeds_give_80_percent_power_over_what_the_noise_may_be() -> None:
+    measured = [0.008 * math.sqrt(chdtri(4, (i + 0.5) / 20) / 4) for i in range(20)]
+    planned = [seeds_needed(noise, 1.0, 0.01, measured_on=5) for noise in measured]
+    assert sum(go_probability(0.02, 0.01, 0.008, n) for n in planned) / 20 > 0.80
+
+
+def test_seeds_beyond_the_most_are_named_where_they_would_do() -> None:
+    n = enough_seeds(0.01, 0.05)
+    assert n is not None and n > 20
+    assert go_probability(0.02, 0.01, 0.05, n) >= 0.80 > go_probability(0.02, 0.01, 0.05, n - 1)
+    assert enough_seeds(0.01, 1.0) is None
 
 
 def test_the_known_ends() -> None:

@@ -57,7 +57,7 @@ def test_the_shortest_study_gets_every_default(minimal: str) -> None:
         },
         "policies": {"watch": {"pause_above": 0.1}, "other_watch": {"pause_above": 0.1}},
         "calibration": {"seeds": 3},
-        "confirm": {"top": 3, "seeds": None, "min_improvement": 0.01},
+        "confirm": {"top": 3, "seeds": None, "looks": 4, "min_improvement": 0.01},
     }
     assert (study.name, study.source, study.text, study.warnings) == ("pilot", "study.yaml", minimal, ())
 
@@ -94,7 +94,7 @@ confirm: {top: 1, seeds: 9, min_improvement: 0}
     }
     assert canonical["policies"] == {"watch": {"pause_above": 0.5}, "other_watch": None}
     assert canonical["calibration"] == {"seeds": 5}
-    assert canonical["confirm"] == {"top": 1, "seeds": 9, "min_improvement": 0.0}
+    assert canonical["confirm"] == {"top": 1, "seeds": 9, "looks": 4, "min_improvement": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_calibration_has_at_least_the_seeds_of_a_trial(edited: Edit) -> None:
 
 def test_a_misspelt_section_is_one_problem_that_names_the_right_one(edited: Edit) -> None:
     found = only_problem(edited("space:", "sapce:"))
-    assert found.startswith("s.yaml:3: sapce: unknown key; expected one of name, workload, base, space,")
+    assert found.startswith("s.yaml:3: sapce: unknown key; expected one of name, workload, after, base, space,")
     assert found.endswith("did you mean 'space'?")
 
 
@@ -303,6 +303,23 @@ def test_one_mistake_is_one_problem(edited: Edit, old: str, new: str, expected: 
         ("calibration: {seeds: 1}", "s.yaml:8: calibration.seeds: expected at least 2, got 1"),
         ("confirm: {min_improvement: -1}", "s.yaml:8: confirm.min_improvement: expected at least 0, got -1"),
         ("confirm: {seeds: 1}", "s.yaml:8: confirm.seeds: expected at least 2, got 1"),
+        ("confirm: {looks: 0}", "s.yaml:8: confirm.looks: expected at least 1, got 0"),
+        (
+            "confirm: {also: {acuracy: {}}}",
+            "s.yaml:8: confirm.also.acuracy: expected one of val_loss, accuracy, got 'acuracy'; did you mean",
+        ),
+        (
+            "confirm: {also: {val_loss: {}}}",
+            "s.yaml:8: confirm.also.val_loss: it is the objective's metric, and judged already; drop it here",
+        ),
+        (
+            "confirm: {also: {accuracy: {wors: 1}}}",
+            "s.yaml:8: confirm.also.accuracy.wors: unknown key; expected one of",
+        ),
+        (
+            "confirm: {also: {accuracy: {worse: -1}}}",
+            "s.yaml:8: confirm.also.accuracy.worse: expected at least 0, got -1",
+        ),
         (
             "base: {net: {widht: 4}}",
             "s.yaml:8: base.net.widht: unknown key; expected one of width, heads, kind, dropout, bias, window; did you",

@@ -41,6 +41,13 @@ def test_counts_what_it_did(bigram: nn.Module, listener: Any) -> None:
     assert done.train_loss == pytest.approx(sum(last) / 2)
 
 
+def test_rows_have_the_gradients_length_before_clipping_the_longest_of_what_they_stand_for(
+    bigram: nn.Module, listener: Any
+) -> None:
+    fit(bigram, recipe(Length(steps=3), clip=1e-3), listener)
+    assert all(values["grad_norm"] > 1e-3 for _, values in listener.rows)
+
+
 def test_the_schedule_is_read_in_the_middle_of_each_step(bigram: nn.Module, listener: Any) -> None:
     fit(bigram, recipe(Length(steps=4), lr=1.0), listener)
     assert [values["lr"] for _, values in listener.rows] == [0.875, 0.625, 0.375, 0.125]

@@ -13,8 +13,9 @@ from flopwise.budget.limits import Spent
 from flopwise.budget.pricing import Rates, TierPlan, price_tier
 from flopwise.budget.stragglers import MOST_IDLE, equal_share, populations
 from flopwise.objective import Objective
+from flopwise.stats.looks import critical_value, planned
 from flopwise.stats.noise import noise_sd
-from flopwise.stats.power import EFFECT, POWER, go_probability, seeds_needed
+from flopwise.stats.power import EFFECT, POWER, enough_seeds, expected_power, seeds_needed
 from flopwise.stats.threshold import threshold
 from flopwise.trial import Phase
 
@@ -56,8 +57,9 @@ class Plan:
         min_improvement: As the study asks for it.
         threshold: The same in the metric's unit; None when the baseline's metric is unknown.
         confirm_top: Candidates to choose from.
-        confirm_seeds: Fresh seeds for the chosen one and for the baseline each.
+        confirm_seeds: Fresh seeds for the chosen one and for the baseline each, at most.
         spent: By the run so far.
+        confirm_looks: After how many of them the decision is looked at.
         warnings: Sentences, most important first.
     """
 
@@ -77,6 +79,7 @@ class Plan:
     confirm_top: int
     confirm_seeds: int
     spent: Spent
+    confirm_looks: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -102,7 +105,7 @@ class Plan:
         """Inverse of :meth:`to_json`, before or after a trip through JSON."""
         tiers = tuple(TierPlan(**{**tier, "exceeds": tuple(tier["exceeds"])}) for tier in data["tiers"])
         typed = {"tiers": tiers, "spent": Spent(**data["spent"]), "warnings": tuple(data["warnings"])}
-        return cls(**{**data, **typed})
+        return cls(**{**data, **typed, "confirm_looks": tuple(data.get("confirm_looks", ()))})
 
 
 def make_plan(
@@ -133,7 +136,15 @@ def make_plan(
         raise ValueError("a plan needs at least one calibrated evaluation")
     baseline, noise = _baseline(study, calibration), noise_sd(calibration.losses)
     share = study["confirm"]["min_improvement"]
-    needed = seeds_needed(noise, 0.0 if baseline is None else baseline, share)
+    looks, together = study["confirm"].get("looks", 1), max(1, slots // 2)
+    needed = seeds_needed(
+        noise,
+        0.0 if baseline is None else baseline,
+        share,
+        measured_on=len(calibration.losses),
+        looks=looks,
+        together=together,
+    )
     rates = Rates(statistics.fmean(calibration.seconds), slots, study["execution"]["price_per_hour"], flops)
     seeds = study["confirm"]["seeds"] or needed
     plan = Plan(
@@ -154,6 +165,7 @@ def make_plan(
         threshold=None if baseline is None else threshold(baseline, share, noise),
         confirm_top=study["confirm"]["top"],
         confirm_seeds=seeds,
+        confirm_looks=planned(seeds, looks, together),
         spent=spent,
     )
     return replace(plan, warnings=tuple(_warnings(plan, study)))
@@ -214,9 +226,19 @@ def _noise_warnings(plan: Plan) -> Iterator[str]:
             f"A search trial is noisier (standard deviation {spread:.3g}) than twice the improvement asked for "
             f"({least:.3g}): the search will mostly rank luck. Raise evaluation.stop or evaluation.seeds."
         )
-    power = go_probability(EFFECT * least, least, plan.noise_sd, plan.confirm_seeds) if plan.confirm_seeds > 1 else 0.0
+    power = _power(plan, least)
     if power < POWER:
+        enough = enough_seeds(least, plan.noise_sd)
         yield (
             f"With {plan.confirm_seeds} confirmation seeds even a true improvement of {EFFECT * least:.3g}, twice what "
-            f"is asked for, is confirmed with a chance of only {power:.0%}."
+            f"is asked for, is confirmed with a chance of only {power:.0%}. "
+            + (f"confirm.seeds: {enough} would make it {POWER:.0%}." if enough else "No number of seeds helps here.")
         )
+
+
+def _power(plan: Plan, least: float) -> float:
+    """Chance that an improvement of twice what is asked for is confirmed, if the noise is as measured."""
+    if plan.confirm_seeds < 2 or plan.noise_sd is None:
+        return 0.0
+    critical = critical_value(plan.confirm_looks, plan.confirm_seeds, last=True)
+    return expected_power(least, plan.noise_sd, plan.confirm_seeds, critical=critical)

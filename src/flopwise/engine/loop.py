@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from flopwise.budget.admission import Commitment
 from flopwise.engine.attempts import STOP_GRACE_S, Attempts
-from flopwise.engine.confirm import out_of_budget
+from flopwise.engine.confirm import out_of_budget, unreported
 from flopwise.engine.desk import Closing, Desk
 from flopwise.engine.phases import Search, after_search, start_calibration
 from flopwise.engine.placing import slot_for
@@ -89,6 +89,10 @@ class Loop:
         if failure is not None:
             self._wish = Closing("failed", f"the baseline itself ended as {failure.outcome}: {failure.cause}")
             return
+        missing = unreported(self._desk.study, baseline)
+        if missing:
+            self._wish = Closing("failed", missing)
+            return
         if self._record.state.tier is None:
             tier = self._desk.choose_tier()
             if tier is None:
@@ -104,7 +108,7 @@ class Loop:
             assert self._search is not None
             self._record.add(*self._search.propose(state))
         elif not self._attempts.running:
-            self._record.add(*after_search(self._desk.study, state, int(state.tier.plan["confirm_seeds"])))
+            self._record.add(*after_search(self._desk.study, state))
 
     def _search_over(self, tier: TierChosen) -> bool:
         if self._search is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flopwise.engine.confirm import candidates, choose_events, decide_events, missing_trials, verdict_events
+from flopwise.engine.confirm import candidates, choose_events, decide_events, look_events, missing_trials
 from flopwise.events import Event, PhaseStarted, TrialProposed
 from flopwise.journal.replay import RunState
 from flopwise.searchers.constrained import Proposer
@@ -113,22 +113,21 @@ def _number(told: Told) -> int:
     return told.number
 
 
-def after_search(study: Mapping[str, Any], state: RunState, seeds_decide: int) -> list[Event]:
-    """The next step of confirmation, its trials, or the verdict; empty while trials are running.
+def after_search(study: Mapping[str, Any], state: RunState) -> list[Event]:
+    """The next step of confirmation, its trials, a look, or the verdict; empty while trials are running.
 
     Args:
         study: Canonical study.
         state: The run so far; its search is over.
-        seeds_decide: n of the deciding step, from the plan.
     """
     phase = state.phase.phase if state.phase else ""
     missing = missing_trials(study, state)
     if missing:
         return missing
     if phase == Phase.SEARCH:
-        return choose_events(study, state, candidates(study, state), seeds_decide)
+        return choose_events(study, state, candidates(study, state))
     if phase == Phase.CHOOSE and not state.unfinished_count(Phase.CHOOSE):
-        return decide_events(study, state, seeds_decide)
+        return decide_events(study, state)
     if phase == Phase.DECIDE and not state.unfinished_count(Phase.DECIDE):
-        return verdict_events(study, state)
+        return look_events(study, state)
     return []

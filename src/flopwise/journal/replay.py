@@ -12,6 +12,7 @@ from flopwise.events import (
     DataPrepared,
     Event,
     LateResult,
+    LookTaken,
     Measured,
     PackingChosen,
     PackingMeasured,
@@ -29,6 +30,7 @@ from flopwise.events import (
     TrialProposed,
     VerdictReached,
 )
+from flopwise.journal.course import Course
 from flopwise.journal.lists import FinalEnds, Shared, Waiting
 from flopwise.journal.slot_health import SlotHealth
 from flopwise.journal.states import DOUBTED, AttemptState, SessionState, TrialState
@@ -51,6 +53,7 @@ class RunState:
         slots: How the slots of the last session fare.
         quarantined: Slots of the last session on which nothing more is started.
         suspects: Evaluations (trial and seed index) that keepers keep dying with, and that have to be run again.
+        looks: At the deciding step so far.
         packings: What each way of cutting the machine gave, in journal order.
         packing_started: The way that is being measured; None when none is.
         packing: The way that was chosen; None before.
@@ -88,6 +91,7 @@ class RunState:
         self.raised: list[PolicyRaised] = []
         self.paused: PolicyRaised | None = None
         self.accepted_at: dict[str, int] = {}
+        self.looks: list[LookTaken] = []
         self.verdict: VerdictReached | None = None
         self.events = 0
         for event in events:
@@ -235,6 +239,10 @@ class RunState:
     def _on_Measured(self, event: Measured) -> None:
         attempt = self.attempt(event.attempt)
         attempt.rows = [*attempt.rows, *event.rows]
+        if self.trials[attempt.id.trial].trial.phase in (Phase.CHOOSE, Phase.DECIDE):
+            objective = self.objective
+            attempt.course = attempt.course or Course(objective.metric, objective.sign)
+            attempt.course.add(event.rows)
 
     def _on_AttemptEnded(self, event: AttemptEnded) -> None:
         attempt = self.attempt(event.attempt)
@@ -300,6 +308,9 @@ class RunState:
     def _on_PauseAccepted(self, event: PauseAccepted) -> None:
         self.paused = None
         self.accepted_at[event.policy] = len(self.final_ends)
+
+    def _on_LookTaken(self, event: LookTaken) -> None:
+        self.looks.append(event)
 
     def _on_VerdictReached(self, event: VerdictReached) -> None:
         self.verdict = event

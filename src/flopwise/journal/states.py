@@ -21,6 +21,7 @@ from flopwise.events import (
     SessionOpened,
     field_values,
 )
+from flopwise.journal.course import Course
 from flopwise.objective import Objective
 from flopwise.trial import AttemptId, Outcome, Trial
 
@@ -51,6 +52,7 @@ class AttemptState:
         intent: As it was started.
         alone: No other attempt ran at any moment of its life so far.
         rows: Its learning curve.
+        course: Figures of that, kept in confirmation when the rows are forgotten.
         ended: None while it runs.
         doubted: It failed where its slot may be to blame.
         late: Results that came after its end.
@@ -60,6 +62,7 @@ class AttemptState:
     intent: AttemptStarted
     alone: bool = True
     rows: Sequence[dict[str, Any]] = ()
+    course: Course | None = None
     ended: AttemptEnded | None = None
     doubted: bool = False
     late: Sequence[LateResult] = ()

@@ -11,6 +11,7 @@ from flopwise.report import rows
 from flopwise.report.blocks import Block, Mono, as_markdown, bullets, code, say
 from flopwise.report.grid import Grid
 from flopwise.report.headline import Summary, headline, price_line
+from flopwise.report.judged import looks, others, triggers
 from flopwise.report.packing import packing_grid, packing_sentences
 from flopwise.report.slot_use import slot_grid, slot_sentences
 from flopwise.report.stragglers import straggler_sentences
@@ -49,6 +50,9 @@ def sections(summary: Summary) -> dict[str, list[Block]]:
     written = {
         "": _verdict(summary),
         "Winner and baseline": _winner(summary),
+        "Other metrics": others(summary),
+        "Looks": looks(summary),
+        "Triggers": triggers(summary),
         "Best so far": _best(summary),
         "Trials": _trials(summary),
         "Warnings": _warnings(summary),
@@ -79,13 +83,18 @@ def _winner(summary: Summary) -> Section:
     winner, baseline = summary["winner"], summary["baseline"]
     yield say(
         f"Trial {winner['of']} against the baseline, both run again on seeds that no choice was made by "
-        f"(trials {winner['number']} and {baseline['number']})."
+        f"(trials {_numbers(winner)} and {_numbers(baseline)})."
     )
     yield knobs
     yield losses
     yield from _interval(summary["verdict"]["numbers"])
     yield say("The winner's values in full, to be put into a study's ", Mono("base"), ":")
     yield code(_nested(_lines(winner)), "yaml")
+
+
+def _numbers(decided: Mapping[str, Any]) -> str:
+    """Trial numbers, joined: each look at the decision has a trial of its own."""
+    return "+".join(str(number_) for number_ in decided.get("trials", [decided["number"]]))
 
 
 def _interval(numbers: Mapping[str, Any]) -> Section:

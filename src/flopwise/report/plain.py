@@ -12,6 +12,7 @@ from flopwise.events import (
     AttemptEnded,
     DataPrepared,
     Event,
+    LookTaken,
     PauseAccepted,
     PhaseStarted,
     PolicyRaised,
@@ -98,6 +99,8 @@ class PlainView:
                 yield f"{plain(event.policy)}: {event.action}: {plain(event.cause)}"
             case PauseAccepted():
                 yield f"the pause of {plain(event.policy)} is accepted"
+            case LookTaken():
+                yield look_line(event)
             case VerdictReached():
                 yield f"verdict {event.verdict}"
 
@@ -170,6 +173,23 @@ def _session(event: SessionOpened, state: RunState) -> str:
     goal = f"{study['objective']['direction']} {study['objective']['metric']}"
     slots = f"{counted(len(event.slots), 'evaluation')} at a time"
     return f"{plain(study['name'])}: {plain(study['workload'])}, {plain(goal)}, {slots}{again}"
+
+
+def look_line(event: LookTaken) -> str:
+    """What a look at the deciding step saw, and what it decided.
+
+    Example:
+        >>> seen = {"looks": 4, "seeds": 5, "planned": 20, "mean_improvement": 0.2, "lower": 0.1, "upper": 0.3}
+        >>> look_line(LookTaken(1, "GO", seen))
+        'look 1 of 4, 5 of 20 seeds: better by 0.2000 (bounds 0.1000 and 0.3000): GO'
+    """
+    seen = event.numbers
+    found = "no seed to compare"
+    if seen["mean_improvement"] is not None:
+        bounds = f" (bounds {number(seen['lower'])} and {number(seen['upper'])})" if seen["lower"] is not None else ""
+        found = f"better by {number(seen['mean_improvement'])}{bounds}"
+    place = f"look {event.look} of {seen['looks']}, {seen['seeds']} of {seen['planned']} seeds"
+    return f"{place}: {found}: {event.decision}"
 
 
 def phase_line(event: PhaseStarted, state: RunState) -> str:

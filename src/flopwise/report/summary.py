@@ -28,13 +28,16 @@ command        Of the last ``SessionOpened``, empty without; so are the next two
 machine        ``{cores, memory_bytes, …}``.
 slots          One ``{index, cores, threads}`` a slot.
 versions       Of ``RunCreated``.
-verdict        ``{verdict, reasons, numbers}`` of ``VerdictReached``; null before.
+verdict        ``{verdict, reasons, numbers, triggers, more}`` of ``VerdictReached``; null before.
 baseline       ``{number, config, derived, values, mean}``: the trial that stands for the baseline. After a
                verdict the decide phase's trial of 0 (fresh seeds), where there is one; else trial 0.
                ``config`` holds the keys of the space; ``derived`` what the study computes from it (and is
                empty where it computes nothing). So it is wherever there is a ``config``.
-winner         ``{number, of, config, derived, values, mean}``: the decide phase's trial of the verdict's
+               On fresh seeds it has ``trials``, too: the numbers of the decide phase's trials, one a look, whose
+               values these are in turn.
+winner         ``{number, of, trials, config, derived, values, mean}``: the decide phase's trials of the verdict's
                winner, whose number is ``of``; null before a verdict and where there is none.
+looks          ``[{look, decision, numbers}]`` of every ``LookTaken``.
 best_so_far    ``[{trial, spent_device_s, value}]``: a row for every finished trial of calibration or search
                whose value is better than all before it, in the order of finishing. ``spent_device_s`` is
                the sum of ``device_s`` of all attempts ended by then.
@@ -92,7 +95,7 @@ from typing import Any
 from flopwise.budget.ledger import Ledger
 from flopwise.contention import is_contended
 from flopwise.errors import RunError
-from flopwise.events import AttemptEnded, Event, RunCreated, SessionClosed
+from flopwise.events import AttemptEnded, Event, RunCreated, SessionClosed, field_values
 from flopwise.journal.replay import RunState, TrialState
 from flopwise.objective import Objective
 from flopwise.report.derived import Derive, derivation
@@ -211,12 +214,13 @@ def _standing(state: RunState) -> dict[str, Any]:
 def _outcome(state: RunState, derive: Derive) -> dict[str, Any]:
     verdict, objective = state.verdict, state.objective
     if verdict is None:
-        return {"verdict": None, "baseline": _measured(state.trials.get(0), objective, derive), "winner": None}
-    decided = {trial.trial.of: trial for trial in state.by_phase(Phase.DECIDE)}
-    winner = None if verdict.winner is None else _measured(decided.get(verdict.winner), objective, derive)
+        baseline = _measured(state.trials.get(0), objective, derive)
+        return {"verdict": None, "baseline": baseline, "winner": None, "looks": _looks(state)}
+    winner = None if verdict.winner is None else _decided(state, verdict.winner, derive)
     return {
-        "verdict": {"verdict": verdict.verdict, "reasons": verdict.reasons, "numbers": verdict.numbers},
-        "baseline": _measured(decided.get(0, state.trials.get(0)), objective, derive),
+        "verdict": {key: value for key, value in field_values(verdict).items() if key != "winner"},
+        "baseline": _decided(state, 0, derive) or _measured(state.trials.get(0), objective, derive),
+        "looks": _looks(state),
         "winner": None if winner is None else {**winner, "of": verdict.winner},
     }
 
@@ -230,6 +234,23 @@ def _measured(trial: TrialState | None, objective: Objective, derive: Derive) ->
         "values": _values(trial, objective),
         "mean": _mean(trial, objective),
     }
+
+
+def _decided(state: RunState, of: int, derive: Derive) -> dict[str, Any] | None:
+    """A config on the fresh seeds of the deciding step, over all looks; None where there are none."""
+    trials = [trial for trial in state.by_phase(Phase.DECIDE) if trial.trial.of == of]
+    found = [_measured(trial, state.objective, derive) for trial in trials]
+    if not found or found[0] is None:
+        return None
+    losses = [loss for trial in trials for loss in trial.losses(state.objective)]
+    known = [loss for loss in losses if loss is not None]
+    mean = state.objective.value(sum(known) / len(known)) if len(known) == len(losses) else None
+    values = [None if loss is None else state.objective.value(loss) for loss in losses]
+    return {**found[0], "trials": [trial.trial.number for trial in trials], "values": values, "mean": mean}
+
+
+def _looks(state: RunState) -> list[dict[str, Any]]:
+    return [{"look": look.look, "decision": look.decision, "numbers": look.numbers} for look in state.looks]
 
 
 def _configured(trial: TrialState, derive: Derive) -> dict[str, Any]:

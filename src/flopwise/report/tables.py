@@ -223,8 +223,14 @@ def _baseline(plan: Plan, study: Mapping[str, Any]) -> str:
     return f"{metric} {number(mean)}, noise between seeds {number(noise)}{share}"
 
 
+def _seeds(plan: Plan) -> str:
+    """``20``, or ``5, 10, 15 or 20`` where looks may end it early."""
+    looks = [str(n) for n in plan.confirm_looks or (plan.confirm_seeds,)]
+    return " or ".join(filter(None, (", ".join(looks[:-1]), looks[-1])))
+
+
 def _confirmation(plan: Plan) -> str:
-    return f"best {plan.confirm_top} on fresh seeds, then one and the baseline on {plan.confirm_seeds} more each"
+    return f"best {plan.confirm_top} on fresh seeds, then one and the baseline on {_seeds(plan)} more each"
 
 
 def _machine(plan: Plan) -> str:

@@ -36,7 +36,7 @@ class Comparison:
     upper: float | None
 
 
-def paired(baseline: Sequence[float], candidate: Sequence[float]) -> Comparison:
+def paired(baseline: Sequence[float], candidate: Sequence[float], critical: float | None = None) -> Comparison:
     """Compare losses seed by seed.
 
     Differences without any spread (a workload that no seed changes) have equal bounds: the
@@ -45,6 +45,7 @@ def paired(baseline: Sequence[float], candidate: Sequence[float]) -> Comparison:
     Args:
         baseline: Losses, one a seed, smaller is better.
         candidate: Losses on the same seeds, in the same order.
+        critical: Standard errors between the mean and its bounds; None for a single look at all seeds.
 
     Raises:
         ValueError: If the lengths differ or there is nothing to compare.
@@ -60,10 +61,10 @@ def paired(baseline: Sequence[float], candidate: Sequence[float]) -> Comparison:
     if n < 2:
         return Comparison(n, mean, None, None, None)
     sd = statistics.stdev(differences)
-    margin = t_quantile(n - 1) * sd / math.sqrt(n)
+    margin = (t_quantile(n - 1) if critical is None else critical) * sd / math.sqrt(n)
     return Comparison(n, mean, sd, mean - margin, mean + margin)
 
 
-def t_quantile(df: int) -> float:
-    """What Student's t with ``df`` degrees of freedom stays below with probability ``CONFIDENCE``."""
-    return float(resolve("scipy.special:stdtrit")(df, CONFIDENCE))
+def t_quantile(df: int, confidence: float = CONFIDENCE) -> float:
+    """What Student's t with ``df`` degrees of freedom stays below with probability ``confidence``."""
+    return float(resolve("scipy.special:stdtrit")(df, confidence))

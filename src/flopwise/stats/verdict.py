@@ -4,27 +4,32 @@ The rule, with improvements counted positive when the winner is better:
 
 - GO: the one-sided 95% lower bound of the mean improvement is above 0, the mean improvement is at least
   the threshold, and no fresh seed of the winner failed. A candidate that is no better gets it in at most 5% of
-  studies.
+  studies, however many looks are taken before the last seed.
 - NO-GO: the 95% upper bound is below the threshold, or the winner failed on half of its seeds or more.
+- Where the study sets constraints on other metrics, a GO needs each of them to be surely kept (95%); one that is surely
+  broken makes it a NO-GO.
 - INCONCLUSIVE: anything else; says how many seeds would settle it if mean and spread stay as they are.
+
+A look before the last seed ends the confirmation with a GO or a NO-GO by the same rule, and as INCONCLUSIVE where
+a GO is out of reach: a seed of the winner failed, or the chance of a GO is small even if the true improvement is
+twice what is asked for. Giving up early can only make a GO rarer, so it needs no share of the 5%.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from flopwise.objective import Objective
-from flopwise.stats.compare import paired, t_quantile
-from flopwise.stats.noise import noise_sd
-from flopwise.stats.threshold import NOISE_SDS_PER_SHARE, threshold
+from flopwise.stats.compare import t_quantile
+from flopwise.stats.evidence import Evidence, Losses, Others, gather
+from flopwise.stats.reasons import MOST_SEEDS_TO_SUGGEST, reasons
 
-MOST_SEEDS_TO_SUGGEST = 1000
-"""Beyond this many seeds a verdict is called out of reach."""
+FUTILE_BELOW = 0.10
+"""A confirmation goes on only where its chance of a GO is at least this."""
 
 
 class Verdict(StrEnum):
@@ -40,60 +45,25 @@ class Judgement:
     """A verdict and what it rests on.
 
     Args:
-        verdict: One of the three.
+        verdict: One of the three, if no more seeds are run.
         reasons: Sentences, most important first.
-        numbers: The fields of :class:`Evidence`, JSON values.
+        numbers: The fields of :class:`flopwise.stats.evidence.Evidence`, JSON values.
+        final: Whether it is the verdict: no more seeds are worth running, or none are planned.
     """
 
     verdict: Verdict
     reasons: tuple[str, ...]
     numbers: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The numbers of a comparison, in the metric's own unit; None where there is none.
-
-    Args:
-        n: Seeds on which both baseline and winner ended ok; only these are compared.
-        min_improvement: As the study asks for it.
-        failed_baseline: Fresh seeds on which the baseline failed.
-        failed_winner: Fresh seeds on which the winner failed.
-        seeds: Fresh seeds run.
-        baseline_mean: Mean metric of the baseline.
-        winner_mean: Mean metric of the winner.
-        mean_improvement: Mean difference, positive when the winner is better.
-        sd: Standard deviation of the differences.
-        lower: One-sided 95% lower bound of the mean improvement.
-        upper: One-sided 95% upper bound of the mean improvement.
-        threshold: Improvement asked for.
-        relative: Mean improvement as a share of the baseline; only when the baseline is positive.
-        noise_sd: Standard deviation over seeds of one config, pooled over both.
-        n_needed: Seeds that would settle an open comparison, all else equal.
-    """
-
-    n: int
-    min_improvement: float
-    failed_baseline: int = 0
-    failed_winner: int = 0
-    seeds: int = 0
-    baseline_mean: float | None = None
-    winner_mean: float | None = None
-    mean_improvement: float | None = None
-    sd: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    threshold: float | None = None
-    relative: float | None = None
-    noise_sd: float | None = None
-    n_needed: int | None = None
+    final: bool = True
 
 
 def decide(
-    baseline: Sequence[float | None],
-    candidate: Sequence[float | None],
+    baseline: Losses,
+    candidate: Losses,
     min_improvement: float,
     objective: Objective,
+    looks: Sequence[int] = (),
+    others: Others | None = None,
 ) -> Judgement:
     """Judge a candidate against the baseline on the same fresh seeds.
 
@@ -103,19 +73,25 @@ def decide(
         min_improvement: Share of the baseline's metric where that is positive; see
             :func:`flopwise.stats.threshold.threshold` for what it means elsewhere.
         objective: To show values as the user knows them.
+        looks: After how many seeds the comparison is looked at; the seeds there are are those of one look. Empty
+            for a single look at all of them.
+        others: The other metrics on the same seeds; None for none.
 
     Raises:
-        ValueError: If the lengths differ or there are no seeds.
+        ValueError: If the lengths differ, there are no seeds, or their number is not that of a look.
 
     Example:
         >>> decide([2.0, 2.1, 2.2], [1.0, 1.1, 1.2], 0.01, Objective("val_loss")).verdict
         <Verdict.GO: 'GO'>
     """
-    evidence = _evidence(baseline, candidate, min_improvement, objective)
-    verdict = _rule(evidence)
+    evidence = gather(baseline, candidate, min_improvement, objective, looks, others)
+    alone = _rule(evidence)
+    verdict = _constrained(alone, evidence)
     if verdict is Verdict.INCONCLUSIVE and not evidence.failed_winner:
-        evidence = replace(evidence, n_needed=_n_needed(evidence))
-    return Judgement(verdict, tuple(_reasons(verdict, evidence, objective.metric)), asdict(evidence))
+        needed = _n_needed(evidence) if alone is verdict else _n_needed_beside(evidence)
+        evidence = replace(evidence, n_needed=needed)
+    said = reasons(str(verdict), evidence, objective.metric)
+    return Judgement(verdict, tuple(said), asdict(evidence), final=evidence.last or _ends_early(verdict, evidence))
 
 
 def no_candidate(trials: int, min_improvement: float) -> Judgement:
@@ -127,35 +103,6 @@ def no_candidate(trials: int, min_improvement: float) -> Judgement:
     """
     reason = f"None of the {trials} search trials ended ok: there is no candidate to confirm."
     return Judgement(Verdict.INCONCLUSIVE, (reason,), asdict(Evidence(0, min_improvement)))
-
-
-def _evidence(
-    baseline: Sequence[float | None], candidate: Sequence[float | None], share: float, objective: Objective
-) -> Evidence:
-    if not baseline:
-        raise ValueError("no seeds to judge by")
-    pairs = [(b, c) for b, c in zip(baseline, candidate, strict=True) if b is not None and c is not None]
-    counts = Evidence(
-        n=len(pairs),
-        min_improvement=share,
-        failed_baseline=sum(loss is None for loss in baseline),
-        failed_winner=sum(loss is None for loss in candidate),
-        seeds=len(baseline),
-    )
-    if not pairs:
-        return counts
-    noise = noise_sd([b for b in baseline if b is not None], [c for c in candidate if c is not None])
-    base = objective.value(statistics.fmean(b for b, _ in pairs))
-    compared = paired([b for b, _ in pairs], [c for _, c in pairs])
-    return replace(
-        counts,
-        baseline_mean=base,
-        winner_mean=objective.value(statistics.fmean(c for _, c in pairs)),
-        threshold=threshold(base, share, noise),
-        relative=compared.mean_improvement / base if base > 0 else None,
-        noise_sd=noise,
-        **asdict(compared),
-    )
 
 
 def _rule(evidence: Evidence) -> Verdict:
@@ -171,6 +118,33 @@ def _rule(evidence: Evidence) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
+def _constrained(verdict: Verdict, evidence: Evidence) -> Verdict:
+    """A GO needs every constraint to be surely kept; one that is surely broken makes it a NO-GO."""
+    answers = [each.holds for each in evidence.also if each.needed]
+    if verdict is not Verdict.GO or all(answers):
+        return verdict
+    return Verdict.NO_GO if False in answers else Verdict.INCONCLUSIVE
+
+
+def _n_needed_beside(evidence: Evidence) -> int | None:
+    """Most seeds that an open constraint needs; None when one is out of reach."""
+    counts = [each.n_needed for each in evidence.also if each.needed and each.holds is None]
+    return None if None in counts else max((count for count in counts if count is not None), default=None)
+
+
+def _ends_early(verdict: Verdict, evidence: Evidence) -> bool:
+    """Whether a look before the last one ends the confirmation.
+
+    Equal differences on a few seeds prove nothing about the next (a metric that counts is often equal by chance), so
+    then it goes on, unless the winner fails.
+    """
+    if evidence.failed_winner:
+        return True
+    if evidence.sd is None or evidence.sd == 0:
+        return False
+    return verdict is not Verdict.INCONCLUSIVE or (evidence.chance is not None and evidence.chance < FUTILE_BELOW)
+
+
 def _n_needed(evidence: Evidence) -> int | None:
     """The fewest seeds, more than now, at which the same mean and spread would decide; None when out of reach."""
     if evidence.sd is None or evidence.mean_improvement is None or evidence.threshold is None:
@@ -179,65 +153,3 @@ def _n_needed(evidence: Evidence) -> int | None:
     room = mean if mean >= least else least - mean
     more = range(evidence.n + 1, MOST_SEEDS_TO_SUGGEST + 1)
     return next((n for n in more if t_quantile(n - 1) * evidence.sd / math.sqrt(n) < room), None)
-
-
-def _reasons(verdict: Verdict, evidence: Evidence, metric: str) -> list[str]:
-    """Sentences for people; the one that decided comes first."""
-    sentences = [_crashes("winner", evidence.failed_winner, evidence.seeds)]
-    if evidence.mean_improvement is None:
-        sentences.append("There is no seed on which both the baseline and the winner ended ok.")
-    else:
-        sentences += [_bound(verdict, evidence), _means(evidence, metric), _asked(evidence)]
-    if verdict is Verdict.INCONCLUSIVE and not evidence.failed_winner:
-        sentences.append(_way_out(evidence))
-    sentences.append(_crashes("baseline", evidence.failed_baseline, evidence.seeds))
-    return [sentence for sentence in sentences if sentence]
-
-
-def _crashes(who: str, failed: int, seeds: int) -> str:
-    return f"The {who} failed on {failed} of {seeds} fresh seeds." if failed else ""
-
-
-def _bound(verdict: Verdict, evidence: Evidence) -> str:
-    lower, upper, least = evidence.lower, evidence.upper, evidence.threshold
-    if lower is None or upper is None or least is None:
-        return "One seed cannot tell an improvement from luck."
-    if evidence.sd == 0:
-        return f"The improvement is {_show(lower)} on every seed."
-    if upper < least:
-        return f"With 95% confidence the improvement is less than {_show(upper)}, below the {_show(least)} asked for."
-    if lower > 0 and verdict is Verdict.INCONCLUSIVE and not evidence.failed_winner:
-        return f"The improvement is real (95% sure: more than {_show(lower)}), but may be less than asked for."
-    if lower > 0:
-        return f"With 95% confidence the improvement is more than {_show(lower)}."
-    return f"The improvement may be luck: with 90% confidence it lies between {_show(lower)} and {_show(upper)}."
-
-
-def _means(evidence: Evidence, metric: str) -> str:
-    mean, base, winner = evidence.mean_improvement or 0.0, evidence.baseline_mean or 0.0, evidence.winner_mean or 0.0
-    share = "" if evidence.relative is None else f" ({abs(evidence.relative):.2%})"
-    change = f"{'better' if mean > 0 else 'worse'} by {_show(abs(mean))}{share}" if mean else "no change"
-    seeds = "seed" if evidence.n == 1 else "seeds"
-    return (
-        f"{metric} went from {_show(base)} (baseline) to {_show(winner)} (winner), "
-        f"{change}, mean of {evidence.n} fresh {seeds}."
-    )
-
-
-def _asked(evidence: Evidence) -> str:
-    share, least = evidence.min_improvement, evidence.threshold or 0.0
-    if evidence.relative is not None:
-        return f"Asked for: at least {_show(least)}, {share:.2%} of the baseline."
-    return f"Asked for: at least {_show(least)}, {NOISE_SDS_PER_SHARE * share:g} times the noise between seeds."
-
-
-def _way_out(evidence: Evidence) -> str:
-    if evidence.n < 2:
-        return "Confirm with at least 3 seeds."
-    if evidence.n_needed is None:
-        return f"More than {MOST_SEEDS_TO_SUGGEST} seeds would be needed to settle it."
-    return f"About {evidence.n_needed} seeds would settle it if mean and spread stay as they are."
-
-
-def _show(value: float) -> str:
-    return f"{value:.4g}"

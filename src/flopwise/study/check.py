@@ -109,7 +109,7 @@ class _Check:
             "execution": parts["execution"],
             "policies": parts["policies"],
             "calibration": parts["calibration"],
-            "confirm": draft.confirm.model_dump(),
+            "confirm": draft.confirm.model_dump(exclude=set() if draft.confirm.also else {"also"}),
         }
 
     def _rules_json(self, fitted: Fit) -> dict[str, Any]:
@@ -200,6 +200,11 @@ class _Check:
         objective, spec = self.draft.objective, self.spec
         if objective and spec and spec.metrics and objective.metric not in spec.metrics:
             self._say("objective.metric", not_one_of(objective.metric, spec.metrics))
+        for metric in self.draft.confirm.also:
+            if objective and metric == objective.metric:
+                self._say(f"confirm.also.{metric}", "it is the objective's metric, and judged already; drop it here")
+            elif spec and spec.metrics and metric not in spec.metrics:
+                self._say(f"confirm.also.{metric}", not_one_of(metric, spec.metrics))
 
     def _stop(self) -> None:
         given = fidelity_json(self.draft.evaluation.model_dump())

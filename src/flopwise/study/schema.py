@@ -38,6 +38,8 @@ from flopwise.study.fields import (
 
 MOST_PARAMETERS = 200
 MOST_TIERS = 32
+MOST_LOOKS = 8
+MOST_ALSO = 16
 MOST_POLICIES = 64
 MOST_CONSTRAINTS = 100
 MOST_DERIVED = 100
@@ -49,6 +51,8 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+MetricName = Annotated[StrictStr, Field(min_length=1, max_length=64)]
 
 When = Annotated[
     dict[ParameterKey, AllowedValues],
@@ -206,6 +210,18 @@ class CalibrationSection(Section):
     seeds: Annotated[Whole, Field(ge=2)] = Field(3, description="Seeds of the baseline.")
 
 
+class AlsoSection(Section):
+    """Another metric of the confirmation: reported, or a constraint that a GO needs."""
+
+    direction: Literal["minimize", "maximize"] = Field("minimize", description="Which way is better.")
+    worse: Amount | None = Field(
+        None, description="Share of the baseline's by which the winner may be worse; a GO needs that to be sure."
+    )
+    limit: StrictFloat | None = Field(
+        None, description="Value that the winner's mean must not be beyond; a GO needs that to be sure."
+    )
+
+
 class ConfirmSection(Section):
     """How the winner is confirmed on fresh seeds."""
 
@@ -213,7 +229,13 @@ class ConfirmSection(Section):
     seeds: SeedsOrAuto = Field(
         None, description="Fresh seeds for winner and baseline; `auto` takes them from the measured noise."
     )
+    looks: Annotated[Whole, Field(ge=1, le=MOST_LOOKS)] = Field(
+        4, description="How often the decision is looked at while its seeds come in; 1: only at the end."
+    )
     min_improvement: Amount = Field(0.01, description="Smallest improvement worth a GO, as a share of the baseline.")
+    also: Annotated[dict[MetricName, AlsoSection], Field(max_length=MOST_ALSO)] = Field(
+        {}, description="Other metrics that every evaluation reports."
+    )
 
 
 class AfterSection(Section):

@@ -89,6 +89,7 @@ calibration:
 confirm:
   top: 3                     # best trials trained again on fresh seeds
   seeds: auto                # fresh seeds for winner and baseline; auto: from the measured noise
+  looks: 4                   # how often the decision is looked at while its seeds come in; 1: only at the end
   min_improvement: 0.01      # smallest gain worth a GO, as a share of the baseline's metric
 """
 

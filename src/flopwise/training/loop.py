@@ -145,10 +145,10 @@ def train(
         lr = recipe.lr * recipe.schedule(progress)
         batch = batches(step)
         team.tell(lr)
-        loss = _step(model, optimizer, batch, lr, recipe, device, step, team)
+        loss, length = _step(model, optimizer, batch, lr, recipe, device, step, team)
         step += 1
         tokens += batch.shape[0] * (batch.shape[1] - 1)
-        curve.add(step, loss, lr, progress)
+        curve.add(step, loss, length, lr, progress)
     device.synchronize()
     train_s = clock.monotonic() - started
     team.tell(None)
@@ -207,8 +207,8 @@ def _step(
     device: Device,
     step: int,
     team: Team,
-) -> float:
-    """One optimizer step; returns the loss before it."""
+) -> tuple[float, float]:
+    """One optimizer step; returns the loss before it and the gradient's length before it was clipped."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_ratio", 1.0)
     optimizer.zero_grad(set_to_none=True)
@@ -219,7 +219,7 @@ def _step(
     optimizer.step()
     if recipe.after_step is not None:
         recipe.after_step(step + 1)
-    return float(loss)
+    return float(loss), float(norm)
 
 
 def _check_finite(loss: float, norm: float, step: int) -> None:
@@ -233,7 +233,7 @@ def _check_finite(loss: float, norm: float, step: int) -> None:
 
 
 class _Curve:
-    """Collects losses; reports every step, or means over a few when there are very many."""
+    """Collects losses; reports every step, or when there are very many their means and the longest gradients."""
 
     def __init__(self, listener: Listener, length: Length) -> None:
         self._listener = listener
@@ -241,18 +241,20 @@ class _Curve:
         self._clocked = length.seconds is not None
         self._reported = -math.inf
         self._waiting: list[float] = []
+        self._longest = 0.0
         self._row: tuple[int, float] | None = None
         self.first = math.nan
         self._count = 0
         self._recent: deque[float] = deque(maxlen=MOST)
 
-    def add(self, step: int, loss: float, lr: float, progress: float) -> None:
-        """The loss of one step."""
+    def add(self, step: int, loss: float, length: float, lr: float, progress: float) -> None:
+        """The loss and the gradient's length of one step."""
         if step == 1:
             self.first = loss
         self._count = step
         self._recent.append(loss)
         self._waiting.append(loss)
+        self._longest = max(self._longest, length)
         self._row = (step, lr)
         due = progress - self._reported >= 1 / ROWS if self._clocked else step % self._every == 0
         if due:
@@ -272,5 +274,6 @@ class _Curve:
     def _flush(self) -> None:
         assert self._row is not None
         step, lr = self._row
-        self._listener.report(step, train_loss=sum(self._waiting) / len(self._waiting), lr=lr)
-        self._waiting = []
+        mean = sum(self._waiting) / len(self._waiting)
+        self._listener.report(step, train_loss=mean, lr=lr, grad_norm=self._longest)
+        self._waiting, self._longest = [], 0.0

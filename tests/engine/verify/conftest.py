@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from flopwise.budget.ledger import Ledger, charge
 from flopwise.budget.plan import Calibration, make_plan
+from flopwise.engine.confirm import look_events
 from flopwise.events import (
     FORMAT,
     Alive,
@@ -33,7 +33,8 @@ from flopwise.events import (
     SessionOpened,
     TierChosen,
     TrialProposed,
-    VerdictReached,
+    from_json,
+    to_json,
 )
 from flopwise.journal.log import Journal
 from flopwise.journal.replay import RunState
@@ -42,7 +43,6 @@ from flopwise.paths import RunFolder
 from flopwise.registry import load
 from flopwise.report.summary import summarise
 from flopwise.seeds import derive
-from flopwise.stats.verdict import decide
 from flopwise.study import baseline_config, full_config, space_of, study_hash
 
 STUDY: dict[str, Any] = {
@@ -70,7 +70,7 @@ STUDY: dict[str, Any] = {
     },
     "policies": {"crash_rate": {"pause_above": 0.1}, "crash_loop": None, "patience": None},
     "calibration": {"seeds": 3},
-    "confirm": {"top": 2, "seeds": None, "min_improvement": 0.01},
+    "confirm": {"top": 2, "seeds": None, "looks": 4, "min_improvement": 0.01},
 }
 
 
@@ -266,17 +266,21 @@ def confirm(story: Story) -> None:
     chosen = best[0] if mean[9] <= mean[10] else best[1]
     tier = story.state.tier
     assert tier is not None
-    count = tier.plan["confirm_seeds"]
-    story.say(PhaseStarted("decide", {"chosen": chosen, "seeds": count}))
-    for number, of in ((11, 0), (12, chosen)):
-        story.propose(number, "decide", seeds(study, "decide", count), dict(story.state.trials[of].trial.config), of=of)
-    story.evaluate(11)
-    story.evaluate(12)
-    losses_of = [story.state.trials[number].losses(objective) for number in (11, 12)]
-    judgement = decide(*losses_of, study["confirm"]["min_improvement"], objective)
-    numbers = json.loads(json.dumps(asdict(judgement)["numbers"]))
-    story.say(VerdictReached(str(judgement.verdict), chosen, list(judgement.reasons), numbers), PhaseStarted("done"))
-    story.say(SessionClosed(story.session, "finished", str(judgement.verdict), story.now + 0.1))
+    count, looks = tier.plan["confirm_seeds"], list(tier.plan["confirm_looks"])
+    story.say(PhaseStarted("decide", {"chosen": chosen, "seeds": count, "looks": looks}))
+    number, first = 11, 0
+    for until in looks:
+        for of in (0, chosen):
+            fresh = seeds(study, "decide", until)[first:]
+            story.propose(number, "decide", fresh, dict(story.state.trials[of].trial.config), of=of)
+            story.evaluate(number)
+            number += 1
+        first = until
+        story.say(*(from_json(json.loads(json.dumps(to_json(event)))) for event in look_events(study, story.state)))
+        verdict = story.state.verdict
+        if verdict is not None:
+            story.say(SessionClosed(story.session, "finished", verdict.verdict, story.now + 0.1))
+            return
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from flopwise.events import (
     AttemptEnded,
     AttemptStarted,
     Event,
+    LookTaken,
     PhaseStarted,
     RunCreated,
     SessionClosed,
@@ -167,7 +168,7 @@ def test_a_number_of_the_verdict_or_of_the_plan_is_named(tell: Tell) -> None:
     story = tell()
     verdict, tier = nth(story, VerdictReached, 0), nth(story, TierChosen, 0)
     for key, number in verdict.numbers.items():
-        if number is not None:
+        if isinstance(number, int | float):
             story.folder = RunFolder(story.folder.root.parent / key)
             numbers = {**verdict.numbers, key: number + 1}
             assert f"numbers.{key}" in whats(found(story, changed(story, VerdictReached, 0, numbers=numbers)))
@@ -178,6 +179,24 @@ def test_a_number_of_the_verdict_or_of_the_plan_is_named(tell: Tell) -> None:
             plan = {**tier.plan, key: number + 1}
             assert f"plan.{key}" in whats(found(story, changed(story, TierChosen, 0, plan=plan)))
             story.events = changed(story, TierChosen, 0, plan=tier.plan)
+
+
+def test_a_number_of_a_look_of_a_trigger_or_of_what_more_would_cost_is_named(tell: Tell) -> None:
+    story = tell()
+    look, verdict = nth(story, LookTaken, 0), nth(story, VerdictReached, 0)
+    for key in ("critical", "lower", "mean_improvement", "planned", "n"):
+        story.folder = RunFolder(story.folder.root.parent / f"look-{key}")
+        numbers = {**look.numbers, key: 1.01 * look.numbers[key] + 1e-6}
+        assert f"numbers.{key}" in whats(found(story, changed(story, LookTaken, 0, numbers=numbers)))
+        story.events = changed(story, LookTaken, 0, numbers=look.numbers)
+    for place, trigger in enumerate(verdict.triggers):
+        story.folder = RunFolder(story.folder.root.parent / f"trigger-{place}")
+        changed_one = {**trigger, "holds": "perhaps"}
+        triggers = [*verdict.triggers[:place], changed_one, *verdict.triggers[place + 1 :]]
+        assert f"triggers[{place}].holds" in whats(found(story, changed(story, VerdictReached, 0, triggers=triggers)))
+        story.events = changed(story, VerdictReached, 0, triggers=verdict.triggers)
+    story.folder = RunFolder(story.folder.root.parent / "more")
+    assert "more.seeds" in whats(found(story, changed(story, VerdictReached, 0, more={"seeds": 7})))
 
 
 def test_a_config_that_the_searcher_did_not_propose(tell: Tell) -> None:

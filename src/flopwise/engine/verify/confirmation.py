@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from scipy.special import stdtrit
-
+from flopwise.engine.verify.comparison import evidence
 from flopwise.engine.verify.difference import Difference, compare
+from flopwise.engine.verify.looks import check_looks
 from flopwise.engine.verify.proposals import CHOOSE_SEEDS
 from flopwise.engine.verify.run import Run, Trial
+from flopwise.engine.verify.triggers import broken, check_triggers
 from flopwise.events import PhaseStarted, TrialProposed, VerdictReached
 
 ORDER = ("calibrate", "search", "choose", "decide", "done")
-
-CLOSE = 1e-9
-"""Relative tolerance for statistics: two correct formulas may differ in the last digits."""
-
-FURTHEST = 1000
-"""Beyond this many seeds no number is suggested."""
 
 
 def check_phases(run: Run) -> Iterator[Difference]:
@@ -55,9 +47,11 @@ def _chosen(run: Run) -> Iterator[Difference]:
         best = [trial.event.of for trial in ranked(run.by_phase("choose")) if trial.event.of is not None]
     if "decide" in run.phases and run.tier is not None:
         record, started = run.phases["decide"]
-        expected = {"chosen": best[0] if best else None, "seeds": run.tier[1].plan["confirm_seeds"]}
+        plan = run.tier[1].plan
+        expected = {"chosen": best[0] if best else None, "seeds": plan["confirm_seeds"], "looks": plan["confirm_looks"]}
         yield from compare(record.where, expected, started.detail, "detail")
-        yield from _confirms(run, "decide", [0, *best[:1]])
+        over = bool(run.looks) and run.looks[-1][1].decision != "continue"
+        yield from _confirms(run, "decide", [0, *best[:1]] * (len(run.looks) + (not over)))
 
 
 def _confirms(run: Run, phase: str, of: Sequence[int]) -> Iterator[Difference]:
@@ -72,99 +66,28 @@ def _confirms(run: Run, phase: str, of: Sequence[int]) -> Iterator[Difference]:
 
 
 def check_verdict(run: Run) -> Iterator[Difference]:
-    """The verdict's word and every number in it."""
+    """Every look at the deciding step; the verdict's word and every number in it."""
+    yield from check_looks(run)
     if run.verdict is None:
         return
     where, event = run.verdict[0].where, run.verdict[1]
-    pair = run.by_phase("decide")
-    share = run.study["confirm"]["min_improvement"]
-    if len(pair) != 2 or not all(trial.finished for trial in pair):
-        yield from _undecided(where, event, share)
+    last = run.looks[-1][1] if run.looks else None
+    if last is None or last.decision == "continue":
+        yield from _undecided(run, where, event)
         return
-    baseline, winner = pair
-    sign = -1.0 if run.study["objective"]["direction"] == "maximize" else 1.0
-    numbers = evidence(baseline.losses(), winner.losses(), share, sign)
-    word = judge(numbers)
-    if word == "INCONCLUSIVE" and not numbers["failed_winner"]:
-        numbers["n_needed"] = seeds_needed(numbers)
+    chosen = run.phases["decide"][1].detail["chosen"]
+    word = "INCONCLUSIVE" if last.decision == "GO" and broken(event) else last.decision
     yield from compare(where, word, event.verdict, "verdict")
-    yield from compare(where, winner.event.of, event.winner, "winner")
-    yield from compare(where, numbers, event.numbers, "numbers", CLOSE)
+    yield from compare(where, chosen, event.winner, "winner")
+    yield from compare(where, last.numbers, event.numbers, "numbers")
+    if event.winner in run.trials:
+        yield from check_triggers(run, where, event, last.numbers)
 
 
-def _undecided(where: str, event: VerdictReached, share: float) -> Iterator[Difference]:
-    """A confirmation that could not be completed has no numbers and no GO."""
+def _undecided(run: Run, where: str, event: VerdictReached) -> Iterator[Difference]:
+    """A confirmation that could not be completed has no GO, and no numbers but those of its last look."""
     if event.verdict not in ("NO-GO", "INCONCLUSIVE"):
         yield Difference(where, "verdict", "NO-GO or INCONCLUSIVE: nothing was decided", event.verdict)
-    empty = {**evidence([], [], share, 1.0), "n_needed": None}
-    yield from compare(where, {key: empty.get(key) for key in event.numbers}, event.numbers, "numbers")
-
-
-def evidence(
-    baseline: Sequence[float | None], winner: Sequence[float | None], share: float, sign: float
-) -> dict[str, Any]:
-    """The numbers of a comparison on paired seeds, from losses.
-
-    Student's paired t with one-sided 95% bounds; the noise is pooled over both configs.
-    """
-    pairs = [(b, w) for b, w in zip(baseline, winner, strict=True) if b is not None and w is not None]
-    gains = [b - w for b, w in pairs]
-    n = len(pairs)
-    mean = math.fsum(gains) / n if n else None
-    base = sign * math.fsum(b for b, _ in pairs) / n if n else None
-    sd = statistics.stdev(gains) if n > 1 else None
-    margin = float(stdtrit(n - 1, 0.95)) * sd / math.sqrt(n) if sd is not None else None
-    noise = pooled_sd([loss for loss in baseline if loss is not None], [loss for loss in winner if loss is not None])
-    return {
-        "n": n,
-        "min_improvement": share,
-        "failed_baseline": sum(loss is None for loss in baseline),
-        "failed_winner": sum(loss is None for loss in winner),
-        "seeds": len(baseline),
-        "baseline_mean": base,
-        "winner_mean": sign * math.fsum(w for _, w in pairs) / n if n else None,
-        "mean_improvement": mean,
-        "sd": sd,
-        "lower": None if mean is None or margin is None else mean - margin,
-        "upper": None if mean is None or margin is None else mean + margin,
-        "threshold": None if base is None else worth(base, share, noise),
-        "relative": mean / base if mean is not None and base is not None and base > 0 else None,
-        "noise_sd": noise if n else None,
-        "n_needed": None,
-    }
-
-
-def worth(base: float, share: float, noise_sd: float | None) -> float:
-    """The improvement asked for: a share of a positive baseline, else one noise sd for each percent."""
-    return share * base if base > 0 else 100.0 * share * (noise_sd or 0.0)
-
-
-def pooled_sd(*groups: Sequence[float]) -> float | None:
-    """Standard deviation within groups; None when none has two values."""
-    repeated = [group for group in groups if len(group) > 1]
-    if not repeated:
-        return None
-    squares = sum(statistics.variance(group) * (len(group) - 1) for group in repeated)
-    return math.sqrt(squares / sum(len(group) - 1 for group in repeated))
-
-
-def judge(numbers: Mapping[str, Any]) -> str:
-    """GO when surely better and by enough; NO-GO when surely not enough, or it fails half the time."""
-    if numbers["seeds"] and 2 * numbers["failed_winner"] >= numbers["seeds"]:
-        return "NO-GO"
-    lower, upper, least = numbers["lower"], numbers["upper"], numbers["threshold"]
-    if lower is None or upper is None or least is None:
-        return "INCONCLUSIVE"
-    if lower > 0 and numbers["mean_improvement"] >= least:
-        return "INCONCLUSIVE" if numbers["failed_winner"] else "GO"
-    return "NO-GO" if upper < least or numbers["sd"] == 0 else "INCONCLUSIVE"
-
-
-def seeds_needed(numbers: Mapping[str, Any]) -> int | None:
-    """The fewest seeds beyond those there are at which the same mean and spread would decide."""
-    sd, mean, least = numbers["sd"], numbers["mean_improvement"], numbers["threshold"]
-    if sd is None or mean is None or least is None:
-        return None
-    room = mean if mean >= least else least - mean
-    further = range(numbers["n"] + 1, FURTHEST + 1)
-    return next((n for n in further if float(stdtrit(n - 1, 0.95)) * sd / math.sqrt(n) < room), None)
+    share = run.study["confirm"]["min_improvement"]
+    seen = run.looks[-1][1].numbers if run.looks else evidence([], [], share, 1.0, (), None)
+    yield from compare(where, {key: seen.get(key) for key in event.numbers}, event.numbers, "numbers")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flopwise.engine.verify.charges import spend
-from flopwise.engine.verify.confirmation import pooled_sd
+from flopwise.engine.verify.comparison import pooled_sd
 from flopwise.engine.verify.difference import Difference, compare
 from flopwise.engine.verify.packing import expected_packing
 from flopwise.engine.verify.run import Attempt, Run, Session, Trial, fold
@@ -116,16 +116,36 @@ def _standing(run: Run, last: Session | None) -> dict[str, Any]:
 def _judged(run: Run) -> dict[str, Any]:
     """Verdict, baseline and winner: after a verdict on the fresh seeds of the deciding phase."""
     calibrated = run.trials.get(0)
+    looks = [{"look": look.look, "decision": look.decision, "numbers": look.numbers} for _, look in run.looks]
     if run.verdict is None:
-        return {"verdict": None, "baseline": _values(calibrated, run.study), "winner": None}
+        return {"verdict": None, "baseline": _values(calibrated, run.study), "winner": None, "looks": looks}
     event = run.verdict[1]
-    decided = {trial.event.of: trial for trial in run.by_phase("decide")}
-    winner = _values(decided.get(event.winner), run.study) if event.winner is not None else None
+    winner = _fresh(run, event.winner) if event.winner is not None else None
     return {
-        "verdict": {"verdict": event.verdict, "reasons": event.reasons, "numbers": event.numbers},
-        "baseline": _values(decided.get(0, calibrated), run.study),
+        "verdict": {
+            "verdict": event.verdict,
+            "reasons": event.reasons,
+            "numbers": event.numbers,
+            "triggers": event.triggers,
+            "more": event.more,
+        },
+        "baseline": _fresh(run, 0) or _values(calibrated, run.study),
+        "looks": looks,
         "winner": None if winner is None else {**winner, "of": event.winner},
     }
+
+
+def _fresh(run: Run, of: int) -> dict[str, Any] | None:
+    """Whose config a trial confirms, on the seeds of all trials that do."""
+    trials = [trial for trial in run.by_phase("decide") if trial.event.of == of]
+    if not trials:
+        return None
+    values = [value for trial in trials for value in trial.values()]
+    sign = -1.0 if run.study["objective"]["direction"] == "maximize" else 1.0
+    losses = [sign * float(value) for value in values if value is not None]
+    mean = sign * (sum(losses) / len(losses)) if len(losses) == len(values) else None
+    numbers = [trial.event.number for trial in trials]
+    return {**(_values(trials[0], run.study) or {}), "trials": numbers, "values": values, "mean": mean}
 
 
 def _values(trial: Trial | None, study: Mapping[str, Any]) -> dict[str, Any] | None:

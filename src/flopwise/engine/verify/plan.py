@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flopwise.engine.verify.charges import spend
-from flopwise.engine.verify.confirmation import CLOSE, pooled_sd, worth
+from flopwise.engine.verify.comparison import CLOSE, pooled_sd, worth
 from flopwise.engine.verify.difference import Difference, compare
 from flopwise.engine.verify.proposals import CHOOSE_SEEDS
 from flopwise.engine.verify.run import Run, Trial, fold
@@ -43,7 +43,9 @@ def expected_plan(run: Run) -> dict[str, Any]:
     seconds = [end.device_s for end in ends]
     base, noise = _baseline(study, trial)
     rates = _Rates(math.fsum(seconds) / len(seconds), len(run.sessions[-1].opened.slots), study)
-    seeds = confirm["seeds"] or seeds_needed(noise, base or 0.0, share)
+    together, known = max(1, rates.slots // 2), sum(value is not None for value in trial.values())
+    fresh = seeds_needed(noise, base or 0.0, share, measured_on=known, looks=confirm.get("looks", 1), together=together)
+    seeds = confirm["seeds"] or fresh
     training = _training(study, trial)
     spent = spend(run)
     return {
@@ -60,6 +62,7 @@ def expected_plan(run: Run) -> dict[str, Any]:
         "threshold": None if base is None else worth(base, share, noise),
         "confirm_top": confirm["top"],
         "confirm_seeds": seeds,
+        "confirm_looks": _looks(seeds, confirm.get("looks", 1), together),
         "spent": {
             "evaluations": spent["evaluations"],
             "device_s": spent["device_s"],
@@ -68,6 +71,12 @@ def expected_plan(run: Run) -> dict[str, Any]:
             "flops": spent["train_flops"] or 0.0,
         },
     }
+
+
+def _looks(seeds: int, most: int, together: int) -> list[int]:
+    """Evenly spaced, whole waves, from the third seed on; the last at the end."""
+    step = math.ceil(math.ceil(seeds / max(1, min(most, (seeds - 1) // 2))) / together) * together
+    return [*(n for n in range(3, seeds) if n % step == 0), seeds]
 
 
 class _Rates:

@@ -41,16 +41,27 @@ def seeds_of(run: Run, trial: Trial) -> list[int] | None:
     """The seeds a trial had to have, from the study's seed; None for a phase that has no trials."""
     study, phase = trial.study, trial.event.phase
     seeds = study["evaluation"]["seeds"]
+    if phase == "decide":
+        return _portion(run, trial)
     counts = {
         "calibrate": max(study["calibration"]["seeds"], seeds),
         "search": seeds,
         "choose": CHOOSE_SEEDS,
-        "decide": run.tier[1].plan["confirm_seeds"] if run.tier else 0,
     }
     if phase not in counts:
         return None
-    purpose = phase if phase in ("choose", "decide") else "evaluation"
+    purpose = phase if phase == "choose" else "evaluation"
     return [derive(study["search"]["seed"], purpose, index) for index in range(counts[phase])]
+
+
+def _portion(run: Run, trial: Trial) -> list[int]:
+    """The seeds that a look adds: a config's first deciding trial belongs to the first look, and so on."""
+    looks = run.phases["decide"][1].detail["looks"] if "decide" in run.phases else []
+    same = [each for each in run.by_phase("decide") if each.event.of == trial.event.of]
+    place = next(index for index, each in enumerate(same) if each is trial)
+    until = looks[place] if place < len(looks) else 0
+    first = looks[place - 1] if place else 0
+    return [derive(trial.study["search"]["seed"], "decide", index) for index in range(first, until)]
 
 
 def _seeds(run: Run, trial: Trial) -> Iterator[Difference]:

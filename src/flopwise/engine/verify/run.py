@@ -17,6 +17,7 @@ from flopwise.events import (
     AttemptStarted,
     DataPrepared,
     LateResult,
+    LookTaken,
     Measured,
     PackingMeasured,
     PackingStarted,
@@ -54,6 +55,7 @@ class Run:
     open: dict[AttemptId, Attempt] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     tier: tuple[Record, TierChosen] | None = None
+    looks: list[tuple[Record, LookTaken]] = field(default_factory=list)
     verdict: tuple[Record, VerdictReached] | None = None
 
     @property
@@ -121,6 +123,8 @@ def _apply(run: Run, record: Record) -> Iterator[Difference]:
             run.phases[event.phase] = (record, event)
         case PolicyRaised() as event:
             run.raised.append(event)
+        case LookTaken() as event:
+            run.looks.append((record, event))
         case VerdictReached() as event:
             run.verdict = (record, event)
         case TrialProposed() as event:
