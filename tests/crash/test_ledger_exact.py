@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from flopwise.events import AttemptEnded
 OBSERVER = Path(__file__).parent / "coordinators" / "observe.py"
 PACE_S = 0.15
 EXACT_S = 0.05
-"""The promise: an attempt is charged within this of how long its process lived."""
+"""The promise: an attempt is charged within this of how long its process lived (and what the machine makes us wait)."""
 BLIND_S = 0.02
 """What the observer does not know of a beginning is less than this for most attempts, else it proves nothing."""
 
@@ -40,11 +41,33 @@ def observed(attempts: Path, file: Path) -> Iterator[None]:
         watching.wait()
 
 
-def lives(file: Path) -> dict[str, tuple[float, float]]:
-    """Shortest and longest life that each attempt can have had, in seconds, by what the observer saw."""
+@dataclass(frozen=True)
+class Life:
+    """What the observer saw of an attempt, in seconds.
+
+    Args:
+        shortest: It lived so long at least.
+        longest: And at most.
+        late: How late the observer was woken at worst meanwhile; so late may the keeper have been, too.
+    """
+
+    shortest: float = 0.0
+    longest: float = 0.0
+    late: float = 0.0
+
+    def off(self, charged_s: float) -> float:
+        """How far a charge is from what can have been."""
+        return max(0.0, self.shortest - charged_s, charged_s - self.longest)
+
+
+def lives(file: Path) -> dict[str, Life]:
+    """By attempt."""
     seen = [json.loads(line) for line in file.read_text().splitlines()]
     assert len({life["attempt"] for life in seen}) == len(seen)
-    return {life["attempt"]: (life["end"] - life["before"], life["end"] - life["after"]) for life in seen}
+    return {
+        life["attempt"]: Life(life["end"] - life["before"], life["end"] - life["after"], life["late_s"])
+        for life in seen
+    }
 
 
 def keepers(pid: int) -> list[int]:
@@ -68,14 +91,9 @@ def disturb(study: Any, dice: random.Random) -> None:
     study.wait()
 
 
-def distance(charged_s: float, shortest_s: float, longest_s: float) -> float:
-    """Seconds between what was charged and what can have been."""
-    return max(0.0, shortest_s - charged_s, charged_s - longest_s)
-
-
 @pytest.mark.fault("F1", suite=2, long=20)
 def test_the_ledger_equals_what_an_observer_saw(rounds: Any, valley: Any, record_property: Any) -> None:
-    worst: list[float] = []
+    off: list[float] = []
     unsure: list[float] = []
 
     def check(number: int) -> None:
@@ -88,17 +106,19 @@ def test_the_ledger_equals_what_an_observer_saw(rounds: Any, valley: Any, record
             study.calm_down()
             assert study.state.verdict is not None or study.run() == 0, study.output
         seen, ends = lives(file), study.ends
-        off = {end.attempt: distance(end.device_s, *seen.pop(end.attempt, (0.0, 0.0))) for end in ends}
+        known = {end.attempt: (end.device_s, seen.pop(end.attempt, Life())) for end in ends}
         assert seen == {}, "processes that the journal does not know"
-        assert max(off.values()) <= EXACT_S, f"charged wrongly: {off}"
+        wrong = {name: each for name, each in known.items() if each[1].off(each[0]) > EXACT_S + each[1].late}
+        assert not wrong, f"charged wrongly: {wrong}"
         check_sum(study, ends)
-        worst.append(max(off.values()))
-        unsure.extend(longest - shortest for shortest, longest in lives(file).values())
+        off.extend(life.off(charged_s) for charged_s, life in known.values())
+        unsure.extend(life.longest - life.shortest for life in lives(file).values())
 
     rounds.each(check)
-    record_property("off_by_s", max(worst))
     typical = sorted(unsure)[len(unsure) // 2]
-    print(f"{len(unsure)} attempts, at most {1e3 * max(worst):.1f} ms off; unseen: median {1e3 * typical:.1f} ms")
+    record_property("off_by_s", max(off))
+    exact = sum(each <= EXACT_S for each in off)
+    print(f"{exact} of {len(off)} attempts within 50 ms, worst {1e3 * max(off):.1f} ms; unseen: {1e3 * typical:.1f} ms")
     assert typical < BLIND_S
 
 
