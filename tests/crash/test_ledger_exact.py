@@ -48,7 +48,7 @@ class Life:
     Args:
         shortest: It lived so long at least.
         longest: And at most.
-        late: How late the observer was woken at worst meanwhile; so late may the keeper have been, too.
+        late: How late the observer was woken at worst until then; so late may the keeper have been, too.
     """
 
     shortest: float = 0.0

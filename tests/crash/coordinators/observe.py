@@ -7,7 +7,7 @@ milliseconds. Its life as an attempt began when the kernel says that the process
 than the attempt's stdout (it was forked ahead of need), between the making of that file and the first look that shows
 it at work. Its end wakes the observer (a pidfd). Each end is a line of JSON in FILE: ``attempt``, ``after`` and
 ``before`` (of its beginning), ``end``, in seconds of CLOCK_MONOTONIC, and ``late_s``: how much later than asked for the
-observer itself was woken at worst meanwhile, on a machine that has too much to do. Nothing here knows flopwise.
+observer itself was woken at worst so far, on a machine that has too much to do. Nothing here knows flopwise.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Observer:
         self._prefix = f"{attempts}{os.sep}"
         self._file = file.open("w", buffering=1)
         self._alive: dict[int, tuple[int, str, float, float]] = {}
-        self._late_s: dict[int, float] = {}
+        self._late_s = 0.0
         self._pids: set[int] = set()
         self._poll = select.poll()
 
@@ -53,7 +53,7 @@ class Observer:
         while True:
             ended = self._poll.poll(LOOK_MS)
             late_s = time.monotonic() - asked_at - LOOK_MS / 1e3
-            self._late_s = {fd: max(so_far, late_s) for fd, so_far in self._late_s.items()}
+            self._late_s = max(self._late_s, late_s)
             for fd, _ in ended:
                 self._ended(fd)
             self._look()
@@ -73,7 +73,7 @@ class Observer:
         made = folder.joinpath("stdout").stat().st_ctime - (time.time() - time.monotonic())
         is_older = born + TICK_S < made
         life = (pid, folder.name, made, now) if is_older else (pid, folder.name, born, min(now, born + TICK_S))
-        self._alive[fd], self._late_s[fd] = life, 0.0
+        self._alive[fd] = life
         self._pids.add(pid)
         self._poll.register(fd, select.POLLIN)
 
@@ -84,7 +84,7 @@ class Observer:
             "after": after,
             "before": before,
             "end": time.monotonic(),
-            "late_s": self._late_s.pop(fd),
+            "late_s": self._late_s,
         }
         print(json.dumps(life), file=self._file)
         self._poll.unregister(fd)
