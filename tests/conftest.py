@@ -30,7 +30,7 @@ space:
   train.weight_decay: {type: float, low: 0.0, high: 0.3}
   model.n_embd: {type: int, low: 16, high: 48, step: 16}
 objective: {metric: val_loss, direction: minimize}
-evaluation: {stop: {steps: 12}, timeout: 60s}
+evaluation: {stop: {steps: 20}, timeout: 60s}
 search: {method: cmaes, seed: 3}
 tiers:
   small: {population: 4, generations: 3}

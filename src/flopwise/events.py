@@ -144,10 +144,12 @@ class TierChosen(Event):
     Args:
         tier: Name of the tier.
         plan: The plan that was shown, as printed numbers.
+        anyway: The user wanted it although the plan said that its budget tells no candidates apart.
     """
 
     tier: str
     plan: dict[str, Any]
+    anyway: bool = False
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "crash_loop": "flopwise.policies.crash_loop:CrashLoop",
         "patience": "flopwise.policies.patience:Patience",
         "throughput": "flopwise.policies.throughput:Throughput",
+        "proxy_agreement": "flopwise.policies.proxy_agreement:ProxyAgreement",
     },
     "workloads": {
         "function": "flopwise.workloads.function.spec:SPEC",

@@ -32,12 +32,26 @@ class Phase(StrEnum):
 
     CALIBRATE = "calibrate"
     """The baseline: timing, noise, and the search's first trial."""
+    SIGNAL = "signal"
+    """A spread config on the seeds of the search: do scores differ by more than noise?"""
+    KNOBS = "knobs"
+    """The baseline with one knob at an end of its range: does it do anything?"""
+    PROXY = "proxy"
+    """A spread config at the cheap stop: does it rank configs as the full one does?"""
+    LADDER = "ladder"
+    """A spread config at a larger stop: from where on can configs be told apart?"""
     SEARCH = "search"
     """A config the searcher proposed."""
+    RECHECK = "recheck"
+    """The same config at the full stop, where the search goes by a cheap one."""
     CHOOSE = "choose"
     """First step of confirmation: the best few on fresh seeds."""
     DECIDE = "decide"
     """Second step: the chosen one and the baseline on other fresh seeds."""
+
+
+PROBING = (Phase.SIGNAL, Phase.KNOBS, Phase.PROXY, Phase.LADDER)
+"""Phases between the baseline's and the search: they measure what a search could find."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +126,7 @@ class Trial:
         seeds: One evaluation per seed.
         point: The searcher's own coordinates in the unit cube, told back to it; None for none.
         of: In confirmation, the number of the trial whose config this is.
+        ordinal: Place in the search, from 1: what the searcher knows it by; None for trials that no searcher proposed.
     """
 
     number: int
@@ -121,6 +136,15 @@ class Trial:
     seeds: tuple[int, ...]
     point: tuple[float, ...] | None = None
     of: int | None = None
+    ordinal: int | None = None
+
+    def generation(self, population: int | None) -> int | None:
+        """Which generation of the search it belongs to, from 1; None outside the search and without generations.
+
+        Args:
+            population: Trials a generation; None for searchers without.
+        """
+        return 1 + (self.ordinal - 1) // population if self.ordinal is not None and population else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +152,7 @@ class Proposal:
     """What a searcher asks to be evaluated.
 
     Args:
-        number: Trial number it was asked for.
+        number: Ordinal it was asked for.
         config: Dotted key to value.
         point: Coordinates in the unit cube, before rounding to ints or categories.
     """
@@ -143,7 +167,7 @@ class Told:
     """What a searcher is told about a finished trial.
 
     Args:
-        number: Trial number.
+        number: Ordinal it was proposed for.
         config: As proposed.
         point: As proposed.
         loss: Mean over seeds, smaller is better; None when the trial failed.

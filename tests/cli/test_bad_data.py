@@ -24,7 +24,7 @@ base:
 space:
   train.lr: {type: float, low: 1e-3, high: 1e-1, scale: log}
 objective: {metric: val_loss}
-evaluation: {stop: {steps: 2}}
+evaluation: {stop: {steps: 20}}
 search: {method: random}
 tiers: {small: {trials: 1}}
 calibration: {seeds: 2}

@@ -12,7 +12,7 @@ MISTAKES = {
     "low above high": ("low: 1e-4, high: 1e-1", "low: 1e-1, high: 1e-4", "low"),
     "log scale from zero": ("low: 1e-4", "low: 0.0", "log"),
     "unknown searcher": ("method: cmaes", "method: cmaess", "cmaes"),
-    "a stop that buys no step": ("stop: {steps: 12}", "stop: {flops: 1000}", "step"),
+    "a stop that buys no step": ("stop: {steps: 20}", "stop: {flops: 1000}", "step"),
     "a misspelt section": ("objective:", "objectiv:", "objective"),
     "generations for random": ("method: cmaes", "method: random", "trials"),
     "an unknown metric": ("metric: val_loss", "metric: val_los", "val_loss"),

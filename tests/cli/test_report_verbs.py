@@ -129,7 +129,7 @@ def test_help_knows_every_verb_and_a_slip_is_answered(call_flopwise: Any, tmp_pa
 
 
 def test_q_leaves_a_watcher_and_stops_a_run(terminal: Any, tmp_path: Path, toy_text: str) -> None:
-    long = toy_text.replace("generations: 3", "generations: 50").replace("stop: {steps: 12}", "stop: {steps: 60}")
+    long = toy_text.replace("generations: 3", "generations: 50").replace("stop: {steps: 20}", "stop: {steps: 60}")
     long += "policies: {patience: false}\n"
     (tmp_path / "toy.yaml").write_text(long)
     run = terminal([*FLOPWISE, "run", "toy.yaml", "--yes"])

@@ -10,7 +10,7 @@ import pytest
 
 from flopwise import registry
 from flopwise.policies.pace import Pace, Timing
-from flopwise.policies.policy import Action, Decision, Finished, History
+from flopwise.policies.policy import Action, Decision, Finished, History, ProxyPairs
 from flopwise.trial import Outcome, Phase
 
 ALL = pytest.mark.parametrize("name", registry.names("policies"))
@@ -39,6 +39,12 @@ HISTORIES = {
     "flat, no generations": History(tuple(finished(n, 1.0) for n in range(200)), None, None),
     "falling": History(tuple(finished(n, -float(n)) for n in range(200)), 4, 0.1),
     "slow": History(slow(200), 4, 0.1, pace=Pace(4.0, 2, 2)),
+    "the proxy misleads": History(
+        (finished(0, 1.0), *(Finished(n, Phase.RECHECK, None, float(n), Outcome.OK) for n in range(1, 9))),
+        4,
+        0.1,
+        proxy=ProxyPairs([(float(n), -float(n)) for n in range(8)], 0.5),
+    ),
     "pruned": History(tuple(finished(n, None if n else 1.0, Outcome.PRUNED) for n in range(200)), None, 0.0),
 }
 MANY = pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES.keys())

@@ -14,7 +14,7 @@ from flopwise.events import AttemptEnded, AttemptStarted, SessionClosed
 from flopwise.journal.log import read_events
 from flopwise.paths import RunFolder
 
-LONG = {"stop: {steps: 12}": "stop: {steps: 1000000}"}
+LONG = {"stop: {steps: 20}": "stop: {steps: 1000000}"}
 
 
 def begin(toy: Path, replace: dict[str, str], until: str = "t0000.s0") -> tuple[subprocess.Popen[str], Path]:
@@ -96,7 +96,7 @@ def test_an_unfinished_run_is_not_silently_replaced(toy: Path, flopwise: Any) ->
 
 
 def test_a_baseline_that_cannot_finish_fails_the_study(toy: Path, flopwise: Any) -> None:
-    toy.write_text(toy.read_text().replace("steps: 12}, timeout: 60s", "steps: 1000000}, timeout: 1s"))
+    toy.write_text(toy.read_text().replace("steps: 20}, timeout: 60s", "steps: 1000000}, timeout: 1s"))
     failed = flopwise("run", "toy.yaml")
     assert failed.returncode == 4
     assert "timeout" in failed.stdout and "baseline" in failed.stdout

@@ -21,7 +21,7 @@ from flopwise.paths import RunFolder
 
 
 def start(toy: Path) -> tuple[subprocess.Popen[str], RunFolder]:
-    toy.write_text(toy.read_text().replace("steps: 12", "steps: 60"))
+    toy.write_text(toy.read_text().replace("steps: 20", "steps: 60"))
     process = subprocess.Popen(
         [sys.executable, "-m", "flopwise.cli", "run", str(toy), "--quiet"],
         cwd=toy.parent,

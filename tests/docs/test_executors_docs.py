@@ -30,7 +30,7 @@ def block(beginning: str) -> str:
 
 def test_the_example_is_a_valid_section() -> None:
     study = "name: a\nworkload: language_model\nspace: {train.lr: {type: float, low: 1e-4, high: 1e-1}}\n"
-    study += "objective: {metric: val_loss}\nevaluation: {stop: {steps: 9}}\n"
+    study += "objective: {metric: val_loss}\nevaluation: {stop: {steps: 20}}\n"
     assert parse_study(study + block("execution:")).canonical["execution"]["memory"] == 8 * 2**30
 
 

@@ -90,7 +90,8 @@ def test_points_are_let_go_once_they_are_told_and_a_resumed_search_proposes_the_
     def search() -> Search:
         return Search(QuasiRandom(space, 0, QuasiRandom.Options(), {"x": 0.5}, None), STUDY, tier, slots=2)
 
-    run, live = record(tmp_path, PhaseStarted(Phase.SEARCH)), search()
+    baseline = TrialProposed(0, Phase.CALIBRATE, {"x": 0.5}, {}, [7])
+    run, live = record(tmp_path, baseline, PhaseStarted(Phase.SEARCH)), search()
     for first in (1, 3):
         run.add(*live.propose(run.state))
         run.add(*ended(first), *ended(first + 1))

@@ -91,7 +91,7 @@ class Bench:
             SessionOpened(1, 1, "host", "boot", "wall", {}, there, "flopwise run", 0.0),
             *(TrialProposed(number, "search", {"x": 0.5}, {}, [7], [0.5]) for number in range(1, 30)),
         )
-        parts = dict.fromkeys(("signals", "guard", "has_data", "choose_tier", "make_search"))
+        parts = dict.fromkeys(("signals", "guard", "probes", "has_data", "choose_tier", "make_search"))
         desk = Desk(
             study=STUDY,
             folder=RunFolder(folder),

@@ -144,6 +144,7 @@ class Machine:
             clock=self.clock,
             guard=cast(Any, None),
             session=number,
+            probes=cast(Any, None),
             has_data=False,
             choose_tier=lambda: None,
             make_search=cast(Any, None),

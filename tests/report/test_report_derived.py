@@ -56,7 +56,7 @@ def test_the_winners_values_in_full_are_a_base_with_and_without_the_expressions(
     block = report.split("```yaml\n")[1].split("```")[0]
     assert "  n_embd: 96  # derived\n" in block
     study = "name: next\nworkload: language_model\nobjective: {metric: val_loss}\n"
-    study += "evaluation: {stop: {steps: 4}}\nspace: {train.beta1: {type: float, low: 0.8, high: 0.99}}\n"
+    study += "evaluation: {stop: {steps: 20}}\nspace: {train.beta1: {type: float, low: 0.8, high: 0.99}}\n"
     study += "base:\n" + "".join(f"  {line}\n" for line in block.splitlines())
     expressions = "".join(f"  {key}: {each['value']}\n" for key, each in DERIVED.items())
     for text in (study, f"{study}derived:\n{expressions}"):

@@ -25,7 +25,7 @@ space:
   train.lr: {type: float, low: 1e-4, high: 1e-1, scale: log}
   model.tied_head: {type: bool}
 objective: {metric: val_loss}
-evaluation: {stop: {steps: 10}}
+evaluation: {stop: {steps: 20}}
 search:
   method: fixed
   configs:

@@ -56,7 +56,7 @@ def test_the_shortest_study_gets_every_default(minimal: str) -> None:
             "pass_env": [],
         },
         "policies": {"watch": {"pause_above": 0.1}, "other_watch": {"pause_above": 0.1}},
-        "calibration": {"seeds": 3},
+        "calibration": {"seeds": 3, "signal": None, "knobs": None, "ladder": None},
         "confirm": {"top": 3, "seeds": None, "looks": 4, "min_improvement": 0.01},
     }
     assert (study.name, study.source, study.text, study.warnings) == ("pilot", "study.yaml", minimal, ())
@@ -93,7 +93,7 @@ confirm: {top: 1, seeds: 9, min_improvement: 0}
         "pass_env": ["HF_TOKEN"],
     }
     assert canonical["policies"] == {"watch": {"pause_above": 0.5}, "other_watch": None}
-    assert canonical["calibration"] == {"seeds": 5}
+    assert canonical["calibration"] == {"seeds": 5, "signal": None, "knobs": None, "ladder": None}
     assert canonical["confirm"] == {"top": 1, "seeds": 9, "looks": 4, "min_improvement": 0.0}
 
 
@@ -137,7 +137,7 @@ def test_generational_searchers_get_generations_by_default(edited: Edit) -> None
 
 def test_calibration_has_at_least_the_seeds_of_a_trial(edited: Edit) -> None:
     five = edited("{stop: {flops: 1e3}}", "{stop: {flops: 1e3}, seeds: 5}")
-    assert parse_study(five).canonical["calibration"] == {"seeds": 5}
+    assert parse_study(five).canonical["calibration"] == {"seeds": 5, "signal": None, "knobs": None, "ladder": None}
     assert "calibration.seeds: expected at least evaluation.seeds (5), got 4" in only_problem(
         five + "calibration: {seeds: 4}\n"
     )

@@ -33,7 +33,7 @@ base:
          weight: WEIGHT}
 space: {train.lr: {type: float, low: 1e-4, high: 1e-1, scale: log}}
 objective: {metric: val_loss}
-evaluation: {stop: {steps: 10}}
+evaluation: {stop: {steps: 20}}
 """
 
 

@@ -43,7 +43,7 @@ base: {{model: {base}}}
 space:
   {space}
 objective: {{metric: val_loss}}
-evaluation: {{stop: {{steps: 4}}}}
+evaluation: {{stop: {{steps: 20}}}}
 """
 
 

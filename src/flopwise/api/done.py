@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flopwise.engine.request import Finish
+from flopwise.errors import RunError
 from flopwise.paths import RunFolder, find_run
 from flopwise.report.frame import trials_frame
 from flopwise.report.read import read_run
@@ -118,7 +119,13 @@ def load_run(run: str | Path, runs: str | Path = "runs") -> Done:
 
 
 def conclude(finish: Finish, view: View) -> Done:
-    """A session's end as Python sees it, after telling the user what came of it."""
+    """A session's end as Python sees it, after telling the user what came of it.
+
+    Raises:
+        RunError: If the search was not spent, because its budget tells no candidates apart.
+    """
+    if finish.reason == "refused":
+        raise RunError(finish.detail, fix="set what the plan recommends, or run it with anyway=True all the same")
     done = Done(finish.reason, finish.folder, finish.summary, str(finish.detail))
     if done.verdict is not None:
         view.message(str(done))

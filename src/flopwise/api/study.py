@@ -112,21 +112,23 @@ class Study(HasDone):
         """Measure the baseline and price every tier; returns the plan as JSON."""
         return dict(plan(self._checked, self._request(self._view(quiet=True))).summary["plan"])
 
-    def run(self, *, tier: str | None = None, quiet: bool = False) -> Done:
+    def run(self, *, tier: str | None = None, anyway: bool = False, quiet: bool = False) -> Done:
         """Search, confirm, judge. An unfinished run of this same study is resumed.
 
         Args:
             tier: Which tier to spend; None for the first.
+            anyway: Spend it even where the plan says that nothing can be told apart.
             quiet: Show nothing.
 
         Raises:
+            RunError: If the plan says that nothing can be told apart, and ``anyway`` is not set.
             FlopwiseError: When the run cannot go on; a pause or a verdict is not an error.
         """
         view = self._view(quiet)
-        self._done = conclude(run(self._checked, self._request(view, tier)), view)
+        self._done = conclude(run(self._checked, self._request(view, tier, anyway)), view)
         return self._done
 
-    def asking(self, *, tier: str | None = None, quiet: bool = False) -> Asking:
+    def asking(self, *, tier: str | None = None, anyway: bool = False, quiet: bool = False) -> Asking:
         """The same study for a training loop of your own: it asks for trials and tells their results.
 
             with study.asking() as asking:
@@ -137,6 +139,7 @@ class Study(HasDone):
 
         Args:
             tier: Which tier to spend; None for the first.
+            anyway: Spend it even where the plan says that nothing can be told apart.
             quiet: Show nothing.
 
         Raises:
@@ -148,7 +151,7 @@ class Study(HasDone):
         own = {**execution, "executor": ASK_TELL, "slots": execution["slots"] or 1, "threads": 1}
         study = replace(study_from_canonical({**self._checked.canonical, "execution": own}), source="python")
         executor, signals = AskTellExecutor(own["slots"]), Signals()
-        request = replace(self._request(view, tier), objective_id=ASKED, executor=executor, signals=signals)
+        request = replace(self._request(view, tier, anyway), objective_id=ASKED, executor=executor, signals=signals)
 
         def session() -> Done:
             self._done = conclude(run(study, request), view)
@@ -178,7 +181,7 @@ class Study(HasDone):
     def _view(self, quiet: bool, *, live: bool = True) -> View:
         return choose_view(Console(), quiet=quiet, runs=self._runs, live=live)
 
-    def _request(self, view: View, tier: str | None = None) -> Request:
+    def _request(self, view: View, tier: str | None = None, anyway: bool = False) -> Request:
         encoded = identity = None
         if self._objective is not None:
             encoded = encode_objective(self._objective)
@@ -188,6 +191,7 @@ class Study(HasDone):
             view=view,
             command="the notebook's cell" if Console().is_jupyter else f"python {sys.argv[0]}",
             tier=tier,
+            anyway=lambda _: anyway,
             may_ask=True,
             objective=encoded,
             objective_id=identity or "",

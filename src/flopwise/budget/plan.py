@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Iterator, Mapping
@@ -9,18 +10,21 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from flopwise.budget.admission import NOTHING
+from flopwise.budget.fitness import Advice, Signal, advise, unfit
+from flopwise.budget.knobs import Knob
 from flopwise.budget.limits import Spent
-from flopwise.budget.pricing import Rates, TierPlan, price_tier
+from flopwise.budget.pricing import Cheap, Rates, TierPlan, price_tier
+from flopwise.budget.probing import FEW_STEPS
+from flopwise.budget.proxy import Proxy
 from flopwise.budget.stragglers import MOST_IDLE, equal_share, populations
 from flopwise.objective import Objective
 from flopwise.stats.looks import critical_value, planned
 from flopwise.stats.noise import noise_sd
-from flopwise.stats.power import EFFECT, POWER, enough_seeds, expected_power, seeds_needed
+from flopwise.stats.power import EFFECT, POWER, confirmable, enough_seeds, expected_power, seeds_needed
+from flopwise.stats.rank import Agreement
+from flopwise.stats.signal import detectable
 from flopwise.stats.threshold import threshold
 from flopwise.trial import Phase
-
-FEW_STEPS = 20
-"""An evaluation of fewer optimizer steps is warned about: it ranks initialisations, not configs."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,38 @@ class Calibration:
     seconds: tuple[float, ...]
     losses: tuple[float, ...]
     peak_rss_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that was not measured.
+
+    Args:
+        what: ``signal`` or ``knobs``.
+        evaluations: That measuring it would take.
+    """
+
+    what: str
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What was measured before the search, beyond the baseline.
+
+    Args:
+        signal: At the study's own stop; None when it was not measured.
+        knobs: What every knob does; empty when they were not tried.
+        rungs: At larger stops, smallest first.
+        left_out: What was not measured.
+        proxy: How far the cheap stop can be trusted; None without one.
+    """
+
+    signal: Signal | None = None
+    knobs: tuple[Knob, ...] = ()
+    rungs: tuple[Signal, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +97,9 @@ class Plan:
         spent: By the run so far.
         confirm_looks: After how many of them the decision is looked at.
         warnings: Sentences, most important first.
+        probed: What was measured beyond the baseline.
+        unfit: Why the search should not be spent on this budget: keys of :data:`flopwise.budget.fitness.UNFIT`.
+        advice: A budget at which candidates can be told apart; None where it is not needed or was not found.
     """
 
     tiers: tuple[TierPlan, ...]
@@ -81,6 +120,9 @@ class Plan:
     spent: Spent
     confirm_looks: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+    probed: Probed = Probed()
+    unfit: tuple[str, ...] = ()
+    advice: Advice | None = None
 
     @property
     def rates(self) -> Rates:
@@ -97,15 +139,37 @@ class Plan:
         return self.rates.reserve(phase, chosen.choose_evaluations, chosen.decide_evaluations)
 
     def to_json(self) -> dict[str, Any]:
-        """For the journal."""
-        return asdict(self)
+        """For the journal: JSON values."""
+        return dict(json.loads(json.dumps(asdict(self))))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
         """Inverse of :meth:`to_json`, before or after a trip through JSON."""
         tiers = tuple(TierPlan(**{**tier, "exceeds": tuple(tier["exceeds"])}) for tier in data["tiers"])
         typed = {"tiers": tiers, "spent": Spent(**data["spent"]), "warnings": tuple(data["warnings"])}
-        return cls(**{**data, **typed, "confirm_looks": tuple(data.get("confirm_looks", ()))})
+        advice = data.get("advice")
+        typed |= {"unfit": tuple(data.get("unfit", ())), "advice": Advice(**advice) if advice else None}
+        typed |= {"probed": _probed(data.get("probed", {})), "confirm_looks": tuple(data.get("confirm_looks", ()))}
+        return cls(**{**data, **typed})
+
+
+def _probed(data: Mapping[str, Any]) -> Probed:
+    signal = data.get("signal")
+    return Probed(
+        signal=Signal(**signal) if signal else None,
+        knobs=tuple(
+            Knob(**{**knob, "values": tuple(knob["values"]), "losses": tuple(knob["losses"])})
+            for knob in data.get("knobs", ())
+        ),
+        rungs=tuple(Signal(**rung) for rung in data.get("rungs", ())),
+        left_out=tuple(LeftOut(**each) for each in data.get("left_out", ())),
+        proxy=_proxy(data.get("proxy")),
+    )
+
+
+def _proxy(data: Mapping[str, Any] | None) -> Proxy | None:
+    found = data["agreement"] if data else None
+    return Proxy(**{**data, "agreement": Agreement(**found) if found else None}) if data else None
 
 
 def make_plan(
@@ -117,6 +181,8 @@ def make_plan(
     tokens: float | None = None,
     flops: float | None = None,
     spent: Spent = NOTHING,
+    probed: Probed = Probed(),
+    proxy_flops: float | None = None,
 ) -> Plan:
     """Price every tier of a study.
 
@@ -128,6 +194,8 @@ def make_plan(
         tokens: Training tokens of one evaluation; None when unknown.
         flops: Training FLOPs of one evaluation; None when unknown.
         spent: By the run so far; limits count it.
+        probed: What was measured beyond the baseline.
+        proxy_flops: Training FLOPs of an evaluation at the cheap stop of the search; None when unknown or none.
 
     Raises:
         ValueError: If nothing was calibrated.
@@ -147,9 +215,15 @@ def make_plan(
     )
     rates = Rates(statistics.fmean(calibration.seconds), slots, study["execution"]["price_per_hour"], flops)
     seeds = study["confirm"]["seeds"] or needed
+    reasons = unfit(study, steps, probed.signal)
+    few = "few_steps" in reasons
+    cheap = None
+    if probed.proxy is not None:
+        cheap = Cheap(probed.proxy.seconds, proxy_flops, study["proxy"]["recheck"])
     plan = Plan(
         tiers=tuple(
-            price_tier(name, study, rates, confirm_seeds=seeds, flops=flops, spent=spent) for name in study["tiers"]
+            price_tier(name, study, rates, confirm_seeds=seeds, flops=flops, spent=spent, cheap=cheap)
+            for name in study["tiers"]
         ),
         slots=slots,
         price_per_hour=rates.price_per_hour,
@@ -167,8 +241,22 @@ def make_plan(
         confirm_seeds=seeds,
         confirm_looks=planned(seeds, looks, together),
         spent=spent,
+        probed=probed,
+        unfit=reasons,
+        advice=advise(study, few, probed.signal, probed.rungs) if reasons else None,
     )
-    return replace(plan, warnings=tuple(_warnings(plan, study)))
+    found = replace(plan, tiers=tuple(replace(tier, detectable=_detectable(plan, tier)) for tier in plan.tiers))
+    return replace(found, warnings=tuple(_warnings(found, study)))
+
+
+def _detectable(plan: Plan, tier: TierPlan) -> float | None:
+    """The smallest true improvement that a tier finds and confirms, in the metric's unit; None when unknown."""
+    noise = plan.noise_sd if plan.probed.signal is None else plan.probed.signal.noise_sd
+    if noise is None or plan.noise_sd is None or plan.threshold is None:
+        return None
+    found = detectable(noise, tier.trials, plan.confirm_top, plan.evaluation_seeds)
+    least = max(found, confirmable(plan.threshold, plan.noise_sd, plan.confirm_seeds))
+    return least if math.isfinite(least) else None
 
 
 def _baseline(study: Mapping[str, Any], calibration: Calibration) -> float | None:
@@ -187,7 +275,7 @@ def _warnings(plan: Plan, study: Mapping[str, Any]) -> Iterator[str]:
         yield "limits.price never binds: execution.price_per_hour is 0. Set what the machine costs."
     if not study["search"].get("asynchronous"):
         yield from _straggler_warnings(plan)
-    if plan.steps is not None and plan.steps < FEW_STEPS:
+    if plan.steps is not None and plan.steps < FEW_STEPS and "few_steps" not in plan.unfit:
         yield (
             f"One evaluation is only {plan.steps} optimizer steps: too few to tell configs apart. "
             "Raise evaluation.stop or make the model smaller."
@@ -210,6 +298,11 @@ def _straggler_warnings(plan: Plan) -> Iterator[str]:
             )
 
 
+def _shown(plan: Plan) -> bool:
+    """Whether configs were seen to differ by more than noise."""
+    return plan.probed.signal is not None and plan.probed.signal.usable
+
+
 def _noise_warnings(plan: Plan) -> Iterator[str]:
     if plan.noise_sd is None:
         yield (
@@ -221,7 +314,7 @@ def _noise_warnings(plan: Plan) -> Iterator[str]:
     if least == 0.0 or plan.noise_sd == 0.0:
         return
     spread = plan.noise_sd / math.sqrt(plan.evaluation_seeds)
-    if spread > EFFECT * least:
+    if spread > EFFECT * least and not _shown(plan) and not plan.unfit:
         yield (
             f"A search trial is noisier (standard deviation {spread:.3g}) than twice the improvement asked for "
             f"({least:.3g}): the search will mostly rank luck. Raise evaluation.stop or evaluation.seeds."

@@ -7,13 +7,16 @@ the slots; a generation, and each step of confirmation, begins when the last one
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from flopwise.budget.admission import NOTHING, START_FACTOR
 from flopwise.budget.limits import Limits, Spent
 from flopwise.trial import Phase
+
+RECHECKED_EVERY = 8
+"""Trials after which the best are rechecked, where a search by a cheap stop has no generations."""
 
 CHOOSE_SEEDS = 2
 """Fresh seeds for each of the best few, before one of them is chosen."""
@@ -73,6 +76,21 @@ class Rates:
 
 
 @dataclass(frozen=True)
+class Cheap:
+    """A search by a cheaper stop.
+
+    Args:
+        seconds: Of an evaluation there.
+        flops: Training FLOPs of one; None when unknown.
+        recheck: Best trials of each generation that are evaluated at the full stop.
+    """
+
+    seconds: float
+    flops: float | None
+    recheck: int
+
+
+@dataclass(frozen=True)
 class TierPlan:
     """One tier, priced: search and confirmation, without what calibration has spent.
 
@@ -90,6 +108,9 @@ class TierPlan:
         train_flops: Of all evaluations; None when the workload cannot tell.
         exceeds: One sentence a limit that the tier does not fit in, with what is spent already and the
             reserve for confirmation.
+        detectable: The smallest true improvement that is found and confirmed with a chance of 80%, in the metric's
+            unit; None when unknown.
+        recheck_evaluations: Of a search by a cheap stop: its best at the full one.
     """
 
     name: str
@@ -104,11 +125,13 @@ class TierPlan:
     price: float
     train_flops: float | None
     exceeds: tuple[str, ...]
+    detectable: float | None = None
+    recheck_evaluations: int = 0
 
     @property
     def evaluations(self) -> int:
         """All of search and confirmation."""
-        return self.search_evaluations + self.choose_evaluations + self.decide_evaluations
+        return self.search_evaluations + self.recheck_evaluations + self.choose_evaluations + self.decide_evaluations
 
 
 def price_tier(
@@ -119,6 +142,7 @@ def price_tier(
     confirm_seeds: int,
     flops: float | None,
     spent: Spent,
+    cheap: Cheap | None = None,
 ) -> TierPlan:
     """Price one tier of a canonical study.
 
@@ -129,27 +153,48 @@ def price_tier(
         confirm_seeds: Fresh seeds for the chosen one and for the baseline each.
         flops: Training FLOPs of one evaluation; None when unknown.
         spent: By the run so far; limits count it.
+        cheap: Where the search goes by a cheaper stop: what an evaluation there costs.
     """
     tier, seeds = study["tiers"][name], study["evaluation"]["seeds"]
     population, generations = tier.get("population"), tier.get("generations")
     rounds = [population] * generations if generations else [tier["trials"]]
     trials = sum(rounds)
-    search = rates.batches(*(size * seeds for size in rounds))
-    top = min(study["confirm"]["top"], trials)
+    at = rates if cheap is None else replace(rates, seconds=cheap.seconds)
+    rechecked = [] if cheap is None else [min(cheap.recheck, size) * seeds for size in _batches(rounds, population)]
+    search = at.batches(*(size * seeds for size in rounds)) + rates.batches(*rechecked)
+    top = min(study["confirm"]["top"], trials if cheap is None else sum(rechecked) // seeds)
     choose, decide = CHOOSE_SEEDS * top if top > 1 else 0, 2 * confirm_seeds
     cost = search + rates.batches(choose, decide)
+    searched = search.evaluations - sum(rechecked)
+    saved_flops = _saved_flops(cheap, flops, searched)
     needed = spent + search + rates.head_room() + rates.reserve(Phase.SEARCH, choose, decide)
     return TierPlan(
         name=name,
         trials=trials,
         population=population,
         generations=generations,
-        search_evaluations=search.evaluations,
+        search_evaluations=searched,
+        recheck_evaluations=sum(rechecked),
         choose_evaluations=choose,
         decide_evaluations=decide,
         device_hours=cost.device_s / 3600.0,
         wall_s=cost.wall_s,
         price=cost.price,
-        train_flops=None if flops is None else flops * cost.evaluations,
+        train_flops=None if flops is None or saved_flops is None else flops * cost.evaluations - saved_flops,
         exceeds=tuple(Limits.from_study(study).exceeded(needed)),
     )
+
+
+def _saved_flops(cheap: Cheap | None, flops: float | None, searched: int) -> float | None:
+    """What evaluations of the search cost less than full ones; None when unknown."""
+    if cheap is None:
+        return 0.0
+    return None if flops is None or cheap.flops is None else searched * (flops - cheap.flops)
+
+
+def _batches(rounds: Sequence[int], population: int | None) -> list[int]:
+    """Trials between one recheck and the next."""
+    if population:
+        return list(rounds)
+    whole, rest = divmod(sum(rounds), RECHECKED_EVERY)
+    return [RECHECKED_EVERY] * whole + ([rest] if rest else [])

@@ -1,6 +1,6 @@
 """The command line: one short file per verb, listed in ``verbs`` and wired together here.
 
-Exit codes: 0 done, 2 bad input, 3 paused, 4 failed, 130 interrupted.
+Exit codes: 0 done, 2 bad input (or a search that needs --anyway), 3 paused, 4 failed, 130 interrupted.
 """
 
 from __future__ import annotations

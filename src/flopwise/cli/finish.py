@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import typer
 
 from flopwise.engine.request import Finish
+from flopwise.errors import RunError
 from flopwise.report.tables import closing_text
 
-EXIT_CODES = {"finished": 0, "planned": 0, "declined": 0, "paused": 3, "failed": 4, "interrupted": 130}
+EXIT_CODES = {"finished": 0, "planned": 0, "declined": 0, "refused": 2, "paused": 3, "failed": 4, "interrupted": 130}
 
 
 def finish(done: Finish, *, as_json: bool = False) -> int:
@@ -18,4 +20,14 @@ def finish(done: Finish, *, as_json: bool = False) -> int:
         typer.echo(json.dumps(done.summary.get("plan"), indent=2))
     else:
         typer.echo(closing_text(done.summary, done.reason, done.detail, done.folder))
+    if done.reason == "refused":
+        print(f"error: {refused(done)}", file=sys.stderr)
     return EXIT_CODES[done.reason]
+
+
+def refused(done: Finish) -> RunError:
+    """What to do where the search was not spent."""
+    return RunError(
+        done.detail,
+        fix=f"set what the plan recommends, or spend it all the same: `flopwise resume {done.folder.name} --anyway`",
+    )

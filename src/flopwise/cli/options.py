@@ -25,6 +25,9 @@ After = Annotated[
     str | None, typer.Option("--after", metavar="RUN", help="Start at the winner of a run that ended in GO.")
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Start what the run's journal names, whoever made it.")]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Spend the search even where the plan says that nothing can be told apart.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 
 RUNS = Path("runs")

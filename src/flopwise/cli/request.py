@@ -58,12 +58,17 @@ def _refuse_options(study: Study, executor: str | None) -> None:
         )
 
 
-def request(runs: Path, *, tier: str | None = None, yes: bool = False, quiet: bool = False) -> Request:
+def request(
+    runs: Path, *, tier: str | None = None, yes: bool = False, anyway: bool = False, quiet: bool = False
+) -> Request:
     """Where to run, which view to show, and how to ask."""
     console = Console()
 
     def ask(question: str) -> bool:
         return yes or not interactive() or typer.confirm(question, default=True)
+
+    def ask_anyway(question: str) -> bool:
+        return anyway or (not yes and interactive() and typer.confirm(question, default=False))
 
     return Request(
         runs=runs,
@@ -71,5 +76,6 @@ def request(runs: Path, *, tier: str | None = None, yes: bool = False, quiet: bo
         command=command_line(),
         tier=tier,
         ask=ask,
+        anyway=ask_anyway,
         may_ask=yes or interactive(),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import typer
 
 from flopwise.cli.finish import finish
-from flopwise.cli.options import RUNS, Quiet, RunName, Runs, Tier, Trust, Yes
+from flopwise.cli.options import RUNS, Anyway, Quiet, RunName, Runs, Tier, Trust, Yes
 from flopwise.cli.request import request
 from flopwise.engine.assemble import resume
 from flopwise.paths import find_run
@@ -18,9 +18,11 @@ def command(
     tier: Tier = None,
     trust: Trust = False,
     yes: Yes = False,
+    anyway: Anyway = False,
     quiet: Quiet = False,
     runs: Runs = RUNS,
 ) -> None:
     """Go on with a run that was interrupted, paused or killed. Resuming a pause accepts its cause."""
-    done = resume(find_run(run, runs), replace(request(runs, tier=tier, yes=yes, quiet=quiet), trust=trust))
+    asked = request(runs, tier=tier, yes=yes, anyway=anyway, quiet=quiet)
+    done = resume(find_run(run, runs), replace(asked, trust=trust))
     raise typer.Exit(finish(done))

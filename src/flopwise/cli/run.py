@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from flopwise.cli.finish import finish
-from flopwise.cli.options import RUNS, After, Executor, Freeze, Group, Quiet, Runs, Slots, StudyName, Tier, Yes
+from flopwise.cli.options import RUNS, After, Anyway, Executor, Freeze, Group, Quiet, Runs, Slots, StudyName, Tier, Yes
 from flopwise.cli.request import load, request
 from flopwise.engine.assemble import run
 
@@ -19,9 +19,10 @@ def command(
     freeze: Freeze = None,
     after: After = None,
     yes: Yes = False,
+    anyway: Anyway = False,
     quiet: Quiet = False,
     runs: Runs = RUNS,
 ) -> None:
     """Run a study to its verdict."""
     loaded = load(study, slots, executor, group, freeze, after)
-    raise typer.Exit(finish(run(loaded, request(runs, tier=tier, yes=yes, quiet=quiet))))
+    raise typer.Exit(finish(run(loaded, request(runs, tier=tier, yes=yes, anyway=anyway, quiet=quiet))))

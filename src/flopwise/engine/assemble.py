@@ -17,6 +17,7 @@ from flopwise.engine.ground import as_cut, chosen
 from flopwise.engine.lease import make_executor
 from flopwise.engine.place import Place, is_over, is_planned, place
 from flopwise.engine.pricing import price
+from flopwise.engine.probes import Probes
 from flopwise.engine.record import Record
 from flopwise.engine.request import ASKED, Finish, Request
 from flopwise.engine.session import Session, facts_of
@@ -156,8 +157,10 @@ def _session(study: Study, request: Request, where: Place, *, spend: bool) -> Fi
             record.add(StudyRevised(study.canonical, study.hash))
             record.commit()
             _keep(study, where.folder)
-        if not spend and _calibrated(record.state):
-            return _planned(where, record, request)
+        if not spend and is_planned(record.state):
+            slots = len(make_executor(as_cut(record.state.study, chosen(record.state))).slots)
+            if _calibrated(record.state, slots):
+                return _planned(where, record, request, slots)
         named = replace(request, command=again(study, request, where.folder))
         return Session(where.folder, record, named, spend=spend).run()
 
@@ -204,14 +207,15 @@ def _discard(folder: RunFolder, request: Request) -> None:
         request.view.message(f"nothing was run; {folder.root} is removed")
 
 
-def _calibrated(state: RunState) -> bool:
-    return is_planned(state) and 0 in state.trials and state.trials[0].finished
+def _calibrated(state: RunState, slots: int) -> bool:
+    """Whether everything that this study wants measured before its search has been."""
+    return 0 in state.trials and state.trials[0].finished and Probes(state.study, slots).done(state)
 
 
-def _planned(where: Place, record: Record, request: Request) -> Finish:
+def _planned(where: Place, record: Record, request: Request, slots: int) -> Finish:
     """Price again from the calibration in the journal; nothing is measured twice."""
     state = record.state
-    priced = price(state, record.ledger, len(make_executor(as_cut(state.study, chosen(state))).slots))
+    priced = price(state, record.ledger, slots)
     summary = summarise(record.stream())
     request.view.message(plan_text(priced, state.study, summary["packing"]))
     return Finish("planned", "", where.folder.root, {**summary, "plan": priced.to_json()})

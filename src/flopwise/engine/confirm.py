@@ -30,7 +30,13 @@ CONTINUE = "continue"
 
 
 def candidates(study: Mapping[str, Any], state: RunState) -> list[TrialState]:
-    """The ``confirm.top`` best finished search trials; ties go to the lower number."""
+    """The ``confirm.top`` best finished search trials; ties go to the lower number.
+
+    Of a search that goes by a cheap stop, the best of those that were rechecked at the full one.
+    """
+    if study.get("proxy"):
+        best = _ranked(state, state.by_phase(Phase.RECHECK), study["confirm"]["top"])
+        return [state.trials[trial.trial.of or 0] for trial in best]
     return _ranked(state, state.by_phase(Phase.SEARCH), study["confirm"]["top"])
 
 
@@ -77,7 +83,7 @@ def missing_trials(study: Mapping[str, Any], state: RunState) -> list[Event]:
     seeds = [derive(study["search"]["seed"], phase, index) for index in range(first, last)]
     known = [trial.trial.of for trial in state.by_phase(phase)][len(state.looks) * len(wanted) :]
     missing = [state.trials[number] for number in wanted if number not in known] if seeds else []
-    return [_again(study, len(state.trials) + i, phase, trial, seeds) for i, trial in enumerate(missing)]
+    return [_again(study, state.next_number + i, phase, trial, seeds) for i, trial in enumerate(missing)]
 
 
 def _next_seeds(state: RunState, detail: Mapping[str, Any]) -> tuple[int, int]:

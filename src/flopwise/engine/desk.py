@@ -9,6 +9,7 @@ from typing import Any
 from flopwise.clock import Clock
 from flopwise.engine.guard import Guard
 from flopwise.engine.phases import Search
+from flopwise.engine.probes import Probes
 from flopwise.engine.record import Record
 from flopwise.engine.signals import Signals
 from flopwise.events import TierChosen
@@ -41,6 +42,7 @@ class Desk:
         clock: Real or simulated.
         guard: Limits and policies.
         session: Number of this session.
+        probes: What is measured between the baseline and the search.
         has_data: Whether the workload prepares data.
         choose_tier: Called once after calibration; None ends the session as planned.
         make_search: The searcher, fed from the state, for the chosen tier.
@@ -56,6 +58,7 @@ class Desk:
     clock: Clock
     guard: Guard
     session: int
+    probes: Probes
     has_data: bool
     choose_tier: Callable[[], TierChosen | None]
     make_search: Callable[[TierChosen], Search]

@@ -11,11 +11,12 @@ from flopwise.budget.limits import Limits
 from flopwise.budget.plan import Plan
 from flopwise.clock import Clock
 from flopwise.engine.flops import Appetite
+from flopwise.engine.recheck import proxy_pairs
 from flopwise.events import AttemptEnded, PolicyRaised, TierChosen
 from flopwise.journal.replay import RunState
 from flopwise.policies.evaluations import Evaluations, Finished
 from flopwise.policies.pace import Pace, Timing
-from flopwise.policies.policy import History, Policy
+from flopwise.policies.policy import History, Policy, ProxyPairs
 from flopwise.stats.noise import noise_sd
 from flopwise.trial import AttemptId, Outcome, Phase
 
@@ -39,6 +40,7 @@ class Guard:
         self._evaluations = Evaluations(study["evaluation"]["seeds"])
         self._plan: tuple[TierChosen, Plan] | None = None
         self._noise: tuple[int, float | None] = (0, None)
+        self._pairs: tuple[int, ProxyPairs] | None = None
 
     def admit(
         self,
@@ -111,7 +113,18 @@ class Guard:
             accepted_after=state.accepted_at.get(policy, 0),
             seeds=self._study["evaluation"]["seeds"],
             pace=_pace(state),
+            proxy=self._proxy(state),
         )
+
+    def _proxy(self, state: RunState) -> ProxyPairs | None:
+        """Every config with a loss at both stops; computed again only when another one was rechecked."""
+        section = self._study.get("proxy")
+        if section is None:
+            return None
+        finished = state.proposed(Phase.RECHECK) - state.unfinished_count(Phase.RECHECK)
+        if self._pairs is None or self._pairs[0] != finished:
+            self._pairs = (finished, ProxyPairs(proxy_pairs(state), section["pause_below"]))
+        return self._pairs[1]
 
     def _noise_sd(self, state: RunState) -> float | None:
         """Of the baseline's losses; computed again only when there is another one."""
@@ -135,12 +148,11 @@ class Guard:
 
 def _finished(end: AttemptEnded, state: RunState, population: int | None) -> Finished:
     trial = state.trials[AttemptId.parse(end.attempt).trial].trial
-    generation = 1 + (trial.number - 1) // population if population and trial.phase is Phase.SEARCH else None
     ok = end.outcome == Outcome.OK
     loss = state.objective.loss(end.metrics) if ok else None
     intent = state.attempt(end.attempt).intent
     timing = Timing(intent.session, intent.slot, end.started_at, end.ended_at, end.contention)
-    return Finished(trial.number, trial.phase, generation, loss, Outcome(end.outcome), timing)
+    return Finished(trial.number, trial.phase, trial.generation(population), loss, Outcome(end.outcome), timing)
 
 
 def _pace(state: RunState) -> Pace | None:

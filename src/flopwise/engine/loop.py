@@ -16,9 +16,11 @@ from flopwise.engine.desk import Closing, Desk
 from flopwise.engine.phases import Search, after_search, start_calibration
 from flopwise.engine.placing import slot_for
 from flopwise.engine.prepare import prepare_data
+from flopwise.engine.probes import END_PROBING, LIMITS
+from flopwise.engine.recheck import Rechecks
 from flopwise.events import Alive, PhaseStarted, PolicyRaised, TierChosen
 from flopwise.journal.replay import TrialState
-from flopwise.trial import Phase
+from flopwise.trial import PROBING, Phase
 from flopwise.wire import Job
 
 HEARTBEAT_S = 5.0
@@ -43,6 +45,7 @@ class Loop:
         self._record = desk.record
         self._attempts = Attempts(desk)
         self._search: Search | None = None
+        self._rechecks: Rechecks | None = None
         self._wish: Closing | None = None
         self._deadline: float | None = None
         self._signals_seen = 0
@@ -75,7 +78,7 @@ class Loop:
             return
         state = self._record.state
         phase = state.phase.phase if state.phase else None
-        if phase in (None, Phase.CALIBRATE):
+        if phase in (None, Phase.CALIBRATE, *PROBING):
             self._record.add(*start_calibration(self._desk.study, state))
             if state.trials[0].finished:
                 self._calibrated(state.trials[0])
@@ -93,7 +96,11 @@ class Loop:
         if missing:
             self._wish = Closing("failed", missing)
             return
-        if self._record.state.tier is None:
+        state = self._record.state
+        self._record.add(*self._desk.probes.next(state))
+        if not self._desk.probes.done(state):
+            return
+        if state.tier is None:
             tier = self._desk.choose_tier()
             if tier is None:
                 self._wish = Closing("planned", "calibrated; nothing else was started")
@@ -104,15 +111,26 @@ class Loop:
     def _go_on(self, phase: str) -> None:
         state = self._record.state
         assert state.tier is not None
-        if phase == Phase.SEARCH and not self._search_over(state.tier):
-            assert self._search is not None
-            self._record.add(*self._search.propose(state))
-        elif not self._attempts.running:
+        if phase == Phase.SEARCH and self._searching(state.tier):
+            return
+        if not self._attempts.running:
             self._record.add(*after_search(self._desk.study, state))
+
+    def _searching(self, tier: TierChosen) -> bool:
+        """Propose what is due; False when the search is over and what it found has been rechecked."""
+        state, over = self._record.state, self._search_over(tier)
+        assert self._search is not None and self._rechecks is not None
+        if not over:
+            self._record.add(*self._search.propose(state))
+        if any(raised.policy == LIMITS for raised in state.raised if raised.action == "end_search"):
+            return False
+        self._record.add(*self._rechecks.due(state, over=over))
+        return not over or state.unfinished_count(Phase.RECHECK) > 0
 
     def _search_over(self, tier: TierChosen) -> bool:
         if self._search is None:
             self._search = self._desk.make_search(tier)
+            self._rechecks = Rechecks(self._desk.study, self._desk.study["tiers"][tier.tier])
         state = self._record.state
         return self._search.complete(state) or any(raised.action == "end_search" for raised in state.raised)
 
@@ -160,7 +178,8 @@ class Loop:
         phase = self._record.state.phase
         if phase is None or phase.phase == "done":
             return ()
-        return self._record.state.waiting(Phase(phase.phase))
+        also = (Phase.RECHECK,) if phase.phase == Phase.SEARCH else ()
+        return self._record.state.waiting(Phase(phase.phase), *also)
 
     def _refused(self, cause: str) -> None:
         """A limit allows nothing more: when the running ones have ended, end the phase."""
@@ -169,7 +188,9 @@ class Loop:
         state = self._record.state
         phase = state.phase.phase if state.phase else ""
         if phase == Phase.SEARCH:
-            self._record.add(PolicyRaised("limits", "end_search", cause, {}))
+            self._record.add(PolicyRaised(LIMITS, "end_search", cause, {}))
+        elif phase in PROBING:
+            self._record.add(PolicyRaised(LIMITS, END_PROBING, cause, {}))
         elif phase == Phase.CALIBRATE:
             self._wish = Closing("failed", f"the limits do not even allow the baseline: {cause}")
         else:

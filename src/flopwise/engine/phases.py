@@ -1,6 +1,6 @@
 """What the study does next, as a function of its state: which phase begins, which trials are proposed.
 
-    calibrate ─► search ─► choose ─► decide ─► done
+    calibrate ─► (signal, knobs, ladder) ─► search ─► choose ─► decide ─► done
 
 Nothing here does I/O. The one thing with a memory is the searcher, and that is told from the state
 alone, so a resumed run and an undisturbed one propose the same.
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flopwise.engine.confirm import candidates, choose_events, decide_events, look_events, missing_trials
+from flopwise.engine.recheck import search_stop
 from flopwise.events import Event, PhaseStarted, TrialProposed
 from flopwise.journal.replay import RunState
 from flopwise.searchers.constrained import Proposer
@@ -43,6 +44,9 @@ def start_calibration(study: Mapping[str, Any], state: RunState) -> list[Event]:
 class Search:
     """Feeds the searcher from the state and turns its proposals into events.
 
+    The searcher knows a trial by its ordinal, its place in the search from 1, and never by its number: what was
+    evaluated before the search began changes no proposal.
+
     Args:
         searcher: Fresh; it is told everything again, in order.
         study: Canonical study.
@@ -52,7 +56,7 @@ class Search:
 
     def __init__(self, searcher: Proposer, study: Mapping[str, Any], tier: Mapping[str, int], slots: int) -> None:
         self._searcher = searcher
-        self._stop = study["evaluation"]["stop"]
+        self._stop = search_stop(study)
         self._seeds = evaluation_seeds(study, study["evaluation"]["seeds"])
         self._population = tier.get("population")
         self._waits = self._population is not None and not study["search"].get("asynchronous", False)
@@ -68,38 +72,39 @@ class Search:
         """New trials, as many as may be proposed now; often none."""
         proposed, unfinished = state.proposed(Phase.SEARCH), state.unfinished_count(Phase.SEARCH)
         if self._population and self._waits:
-            numbers = self._rest_of_generation(proposed, unfinished, self._population)
+            ordinals = self._rest_of_generation(proposed, unfinished, self._population)
         else:
-            numbers = self._numbers(proposed, self._slots - unfinished)
-        if not numbers:
+            ordinals = self._ordinals(proposed, self._slots - unfinished)
+        if not ordinals:
             return []
         self._tell(state)
-        return [self._event(proposal) for proposal in self._searcher.ask(numbers)]
+        proposals = self._searcher.ask(ordinals)
+        return [self._event(state.next_number + offset, proposal) for offset, proposal in enumerate(proposals)]
 
     def _rest_of_generation(self, proposed: int, unfinished: int, population: int) -> list[int]:
-        """Numbers that complete a half-proposed generation, or open the next one when all is finished."""
+        """Ordinals that complete a half-proposed generation, or open the next one when all is finished."""
         begun = proposed % population
         if begun == 0 and unfinished:
             return []
-        return self._numbers(proposed, population - begun)
+        return self._ordinals(proposed, population - begun)
 
-    def _numbers(self, proposed: int, wanted: int) -> list[int]:
+    def _ordinals(self, proposed: int, wanted: int) -> list[int]:
         count = max(0, min(wanted, self._total - proposed))
         return [1 + proposed + offset for offset in range(count)]
 
     def _tell(self, state: RunState) -> None:
-        """Tell what the searcher has not heard: whole generations by number, or trials as they finished."""
+        """Tell what the searcher has not heard: whole generations by ordinal, or trials as they finished."""
         news = state.told(self._told)
         size = self._population or 1
         for start in range(0, len(news) - size + 1, size):
-            told = sorted(news[start : start + size], key=_number)
+            told = sorted(news[start : start + size], key=_ordinal)
             self._searcher.tell(told)
             self._told += size
             state.let_go(points=[each.number for each in told])
 
-    def _event(self, proposal: Proposal) -> TrialProposed:
+    def _event(self, number: int, proposal: Proposal) -> TrialProposed:
         return TrialProposed(
-            number=proposal.number,
+            number=number,
             phase=Phase.SEARCH,
             config=dict(proposal.config),
             stop=self._stop,
@@ -109,7 +114,7 @@ class Search:
         )
 
 
-def _number(told: Told) -> int:
+def _ordinal(told: Told) -> int:
     return told.number
 
 

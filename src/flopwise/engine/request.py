@@ -20,6 +20,10 @@ def _always(_: str) -> bool:
     return True
 
 
+def _never(_: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Request:
     """Where and how a study is to be run; the study itself says what.
@@ -30,6 +34,8 @@ class Request:
         command: What to type to get the same again.
         tier: Which tier to spend; None for the study's first (or the one chosen in an earlier session).
         ask: Puts a yes/no question to the user.
+        anyway: Whether to spend the search on a budget that cannot tell candidates apart; puts the question to the user
+            where there is one.
         may_ask: Whether there is somebody to ask.
         objective: Encoded Python function of a ``function`` study.
         objective_id: What identifies that function (its name, or a hash of its source).
@@ -44,6 +50,7 @@ class Request:
     command: str
     tier: str | None = None
     ask: Callable[[str], bool] = _always
+    anyway: Callable[[str], bool] = _never
     may_ask: bool = False
     objective: str | None = None
     objective_id: str = ""
@@ -58,7 +65,7 @@ class Finish:
     """How a session ended.
 
     Args:
-        reason: planned, declined, finished, paused, interrupted or failed.
+        reason: planned, declined, refused (the budget tells nothing apart), finished, paused, interrupted or failed.
         detail: One line.
         folder: The run folder.
         summary: The report as JSON.

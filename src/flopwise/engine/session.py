@@ -19,6 +19,7 @@ from flopwise.engine.loop import Loop
 from flopwise.engine.packing import PACKED, Packing
 from flopwise.engine.phases import Search
 from flopwise.engine.pricing import price
+from flopwise.engine.probes import Probes
 from flopwise.engine.record import Record
 from flopwise.engine.recover import recover
 from flopwise.engine.request import Finish, Request
@@ -29,6 +30,7 @@ from flopwise.executors.executor import Executor
 from flopwise.executors.topology import machine
 from flopwise.paths import RunFolder
 from flopwise.registry import load
+from flopwise.report.probes import unfit_sentence
 from flopwise.report.summary import summarise
 from flopwise.report.tables import plan_text
 from flopwise.report.write import write_report
@@ -83,7 +85,7 @@ class Session:
         self._number = 0
         self._packing: PackingChosen | None = None
         self._opened_at = 0.0
-        self._declined = False
+        self._instead: str | None = None
         self._plan: Plan | None = None
 
     def run(self) -> Finish:
@@ -242,6 +244,7 @@ class Session:
             clock=self._clock,
             guard=Guard(study, policies, self._clock),
             session=self._number,
+            probes=Probes(study, len(self._slots)),
             has_data=self._spec.prepare is not None,
             choose_tier=self._choose_tier,
             make_search=self._make_search,
@@ -255,13 +258,24 @@ class Session:
         if not self._spend:
             return None
         name = self._tier_name()
+        if priced.unfit and not self._anyway(name, priced):
+            self._instead = "refused"
+            return None
         tier = priced.tier(name)
         question = f"Spend tier {name}: {format_seconds(tier.wall_s)}, {format_money(tier.price)}?"
         much = tier.wall_s > ASK_ABOVE_S or tier.price >= ASK_ABOVE_PRICE
         if much and "simulated" not in facts_of(self._executor) and not self._ask(question):
-            self._declined = True
+            self._instead = "declined"
             return None
-        return TierChosen(name, priced.to_json())
+        return TierChosen(name, priced.to_json(), anyway=bool(priced.unfit))
+
+    def _anyway(self, tier: str, priced: Plan) -> bool:
+        """Whether the user wants it although candidates cannot be told apart."""
+        self._request.view.close()
+        answer = self._request.anyway(f"{unfit_sentence(priced)} Spend tier {tier} anyway?")
+        if not getattr(self._executor, "shares_terminal", False):
+            self._request.view.open()
+        return answer
 
     def _ask(self, question: str) -> bool:
         """Put a question while the view is out of the way."""
@@ -295,5 +309,5 @@ class Session:
         summary = write_report(self._folder, self._record.stream())
         if self._plan is not None:
             summary["plan"] = self._plan.to_json()
-        reason = "declined" if self._declined else closing.reason
-        return Finish(reason, closing.detail, self._folder.root, summary)
+        detail = unfit_sentence(self._plan) if self._plan and self._instead == "refused" else closing.detail
+        return Finish(self._instead or closing.reason, detail, self._folder.root, summary)

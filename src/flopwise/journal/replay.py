@@ -47,6 +47,7 @@ class RunState:
         events: In journal order.
 
     Attributes:
+        since_phase: Trials proposed since the last phase began.
         open: Trials that have not finished, by number.
         completed: Numbers of finished trials, in the order they finished.
         final_ends: The end that counts of every evaluation, in journal order.
@@ -72,6 +73,7 @@ class RunState:
         self.tier: TierChosen | None = None
         self.phase: PhaseStarted | None = None
         self.phases: dict[str, PhaseStarted] = {}
+        self.since_phase = 0
         self.trials: dict[int, TrialState] = {}
         self.open: dict[int, TrialState] = {}
         self.completed: list[int] = []
@@ -108,6 +110,11 @@ class RunState:
         if handler is not None:
             handler(event)
 
+    @property
+    def next_number(self) -> int:
+        """The number of the trial to be proposed next: trials of all phases are numbered as they come."""
+        return len(self.trials)
+
     def by_phase(self, *phases: Phase) -> list[TrialState]:
         """Trials of some phases, in number order."""
         return [trial for phase in phases for trial in self._by_phase[phase]]
@@ -124,11 +131,11 @@ class RunState:
         """How many trials of a phase have not finished."""
         return len(self._open_in[phase])
 
-    def waiting(self, phase: Phase) -> Iterator[tuple[TrialState, int]]:
-        """Evaluations of a phase that need an attempt started, as trial and seed index, in that order."""
+    def waiting(self, *phases: Phase) -> Iterator[tuple[TrialState, int]]:
+        """Evaluations of some phases that need an attempt started, as trial and seed index, in that order."""
         for number, seed_index in self._waiting:
             trial = self.trials[number]
-            if trial.trial.phase is phase:
+            if trial.trial.phase in phases:
                 yield trial, seed_index
 
     def attempt(self, attempt: str) -> AttemptState:
@@ -149,12 +156,12 @@ class RunState:
 
         Args:
             curve: Attempt whose learning curve is over.
-            points: Trials that the searcher has been told; what remains of them is packed.
+            points: Ordinals of search trials that the searcher has been told; what remains of them is packed.
         """
         if curve is not None:
             self.attempt(curve).rows = ()
-        for number in points:
-            self.trials[number].pack()
+        for ordinal in points:
+            self._by_phase[Phase.SEARCH][ordinal - 1].pack()
 
     def ended(self) -> Iterator[AttemptEnded]:
         """All ended attempts, in trial order."""
@@ -168,10 +175,10 @@ class RunState:
         return list(self._running.values())
 
     def told(self, start: int = 0) -> list[Told]:
-        """Finished search trials in the order they finished, from the ``start``-th on."""
+        """Finished search trials in the order they finished, from the ``start``-th on, by their ordinals."""
         objective = self.objective
         finished = [self.trials[number] for number in self._search_completed[start:]]
-        return [Told(t.trial.number, t.trial.config, t.trial.point or (), t.loss(objective)) for t in finished]
+        return [Told(t.trial.ordinal or 0, t.trial.config, t.trial.point or (), t.loss(objective)) for t in finished]
 
     def _on_RunCreated(self, event: RunCreated) -> None:
         self.created, self.study, self.study_hash = event, event.study, event.study_hash
@@ -202,21 +209,25 @@ class RunState:
     def _on_PhaseStarted(self, event: PhaseStarted) -> None:
         self.phase = event
         self.phases[event.phase] = event
+        self.since_phase = 0
 
     def _on_TrialProposed(self, event: TrialProposed) -> None:
         if event.number in self.trials:
             raise JournalDamaged(f"trial {event.number} was proposed twice")
+        phase = Phase(event.phase)
         trial = Trial(
             number=event.number,
-            phase=Phase(event.phase),
+            phase=phase,
             config=event.config,
             fidelity=self._shared(Fidelity.from_json(event.stop)),
             seeds=self._shared(tuple(event.seeds)),
             point=None if event.point is None else tuple(event.point),
             of=event.of,
+            ordinal=len(self._by_phase[phase]) + 1 if phase is Phase.SEARCH else None,
         )
         known = TrialState(trial, int(self.study["execution"]["retries"]))
         self.trials[event.number] = self.open[event.number] = known
+        self.since_phase += 1
         self._by_phase[trial.phase].append(known)
         self._open_in[trial.phase][event.number] = known
         for seed_index in range(len(trial.seeds)):

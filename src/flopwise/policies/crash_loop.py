@@ -7,6 +7,10 @@ from collections import Counter
 from pydantic import BaseModel, ConfigDict, Field
 
 from flopwise.policies.policy import Action, Decision, History
+from flopwise.trial import PROBING, Phase
+
+JUDGED = tuple(phase for phase in Phase if phase not in PROBING)
+"""Knobs at the ends of their ranges may fail one after the other: that is what trying them is for."""
 
 
 class CrashLoop:
@@ -36,7 +40,7 @@ class CrashLoop:
 
     def judge(self, history: History) -> Decision | None:
         """See :class:`flopwise.policies.policy.Policy`."""
-        last = history.recent(self._options.consecutive)
+        last = history.recent(self._options.consecutive, JUDGED)
         if len(last) < self._options.consecutive or not all(evaluation.failed for evaluation in last):
             return None
         outcomes = Counter(evaluation.outcome.value for evaluation in last)

@@ -52,7 +52,8 @@ class Patience:
         first = whole - size * self._options.generations
         if first < 0 or searched[first].last < history.accepted_after:
             return None
-        best = _best([history.trials.baseline or NONE, searched[searched[first - 1].best] if first else NONE])
+        baseline = history.trials.baseline if history.proxy is None else None
+        best = _best([baseline or NONE, searched[searched[first - 1].best] if first else NONE])
         now = _best(searched[first:whole])
         least = (history.noise_sd or 0.0) / math.sqrt(history.seeds)
         if best.loss == math.inf or best.loss - now.loss > least:

@@ -47,6 +47,19 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class ProxyPairs:
+    """What is known of a proxy.
+
+    Args:
+        pairs: Cheap and full loss of every config that has both.
+        pause_below: Of the study.
+    """
+
+    pairs: Sequence[tuple[float, float]]
+    pause_below: float
+
+
+@dataclass(frozen=True)
 class History:
     """All a policy knows.
 
@@ -62,6 +75,7 @@ class History:
             policy's pause: the policy judges only those that came later.
         seeds: Evaluations of one search trial.
         pace: What was promised; None before there is a plan.
+        proxy: Where the search goes by a cheap stop; its losses are not those of the baseline's stop.
     """
 
     finished: Sequence[Finished]
@@ -70,6 +84,7 @@ class History:
     accepted_after: int = 0
     seeds: int = 1
     pace: Pace | None = None
+    proxy: ProxyPairs | None = None
 
     @property
     def trials(self) -> Evaluations:

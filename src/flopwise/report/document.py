@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flopwise.report import rows
+from flopwise.budget.plan import Plan
+from flopwise.report import probes, rows
 from flopwise.report.blocks import Block, Mono, as_markdown, bullets, code, say
 from flopwise.report.grid import Grid
 from flopwise.report.headline import Summary, headline, price_line
@@ -50,6 +51,7 @@ def sections(summary: Summary) -> dict[str, list[Block]]:
     written = {
         "": _verdict(summary),
         "Winner and baseline": _winner(summary),
+        "Before the search": _calibrated(summary),
         "Other metrics": others(summary),
         "Looks": looks(summary),
         "Triggers": triggers(summary),
@@ -129,6 +131,19 @@ def _trials(summary: Summary) -> Section:
             f"The best {BEST_TRIALS} of {count:,}, on the search's own seeds; all are in ", Mono("report.json"), "."
         )
     yield grid
+
+
+def _calibrated(summary: Summary) -> Section:
+    """What was measured before the search beyond the baseline; nothing where it was not."""
+    recorded = summary["plan"] or {}
+    plan = Plan.from_json(recorded) if recorded.get("probed") else None
+    if plan is None or (plan.probed.signal is None and not plan.probed.knobs and not plan.unfit):
+        return
+    yield bullets([*probes.alarms(plan), *(f"{name}: {text}" for name, text in probes.facts(plan, summary))])
+    if plan.probed.knobs:
+        yield probes.knob_grid(plan.probed.knobs)
+    if plan.probed.rungs:
+        yield probes.ladder_grid(plan.probed.rungs)
 
 
 def _warnings(summary: Summary) -> Section:

@@ -76,7 +76,8 @@ def planned_tier(summary: Summary) -> Mapping[str, Any] | None:
 
 def planned_evaluations(tier: Mapping[str, Any]) -> int:
     """Evaluations of a tier's search and confirmation, from its part of the plan."""
-    return int(tier["search_evaluations"] + tier["choose_evaluations"] + tier["decide_evaluations"])
+    again = tier.get("recheck_evaluations", 0)
+    return int(tier["search_evaluations"] + again + tier["choose_evaluations"] + tier["decide_evaluations"])
 
 
 def price_line(summary: Summary) -> str:

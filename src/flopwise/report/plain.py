@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Console
 
@@ -199,6 +200,14 @@ def phase_line(event: PhaseStarted, state: RunState) -> str:
     match event.phase:
         case Phase.CALIBRATE:
             return "calibrate: the baseline, for its time and its noise"
+        case Phase.SIGNAL:
+            return f"signal: {_probing(detail)} at the stop of the study: do configs differ by more than seeds?"
+        case Phase.KNOBS:
+            return f"knobs: {_probing(detail)}: does each one act?"
+        case Phase.PROXY:
+            return f"proxy: {_probing(detail)} at {_stop(detail)}: does it rank configs as the full stop does?"
+        case Phase.LADDER:
+            return f"ladder: {_probing(detail)} at {_stop(detail)}: can configs be told apart there?"
         case Phase.SEARCH:
             return "search" + (f": {counted(planned[Phase.SEARCH], 'evaluation')}" if planned else "")
         case Phase.CHOOSE:
@@ -208,3 +217,11 @@ def phase_line(event: PhaseStarted, state: RunState) -> str:
             seeds = counted(detail.get("seeds", 0), "other fresh seed")
             return f"decide: trial {detail.get('chosen')} and the baseline on {seeds}"
     return plain(event.phase)
+
+
+def _probing(detail: Mapping[str, Any]) -> str:
+    return f"{counted(detail.get('trials', 0), 'trial')}, {counted(detail.get('evaluations', 0), 'evaluation')}"
+
+
+def _stop(detail: Mapping[str, Any]) -> str:
+    return ", ".join(f"{amount:g} {plain(unit)}" for unit, amount in detail.get("stop", {}).items())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from flopwise.budget.ledger import Ledger
 from flopwise.events import AttemptEnded
 from flopwise.journal.replay import RunState
-from flopwise.trial import AttemptId, Outcome, Phase
+from flopwise.trial import PROBING, AttemptId, Outcome, Phase
 from flopwise.units import format_money
 
 PAID = (Phase.SEARCH, Phase.CHOOSE, Phase.DECIDE)
@@ -45,10 +45,10 @@ class Standing:
 
     def _finished(self, number: int, state: RunState) -> None:
         trial = state.trials[number]
-        if trial.trial.phase in (Phase.CALIBRATE, Phase.SEARCH):
+        if trial.trial.phase in (Phase.CALIBRATE, Phase.RECHECK if state.study.get("proxy") else Phase.SEARCH):
             loss = trial.loss(state.objective)
             if loss is not None and (self.best is None or loss < self.best[1]):
-                self.best = (number, loss)
+                self.best = (number if trial.trial.of is None else trial.trial.of, loss)
             if self.best is not None:
                 self.course.append(self.best[1])
 
@@ -70,8 +70,9 @@ class Standing:
         Before a tier is chosen only the calibration is known.
         """
         phase = state.phase.phase if state.phase else Phase.CALIBRATE
-        if phase == Phase.CALIBRATE:
-            return sum(end is None for end in state.trials[0].finals()) if 0 in state.trials else None
+        if phase in (Phase.CALIBRATE, *PROBING):
+            open_now = state.by_phase(Phase(phase))
+            return sum(end is None for trial in open_now for end in trial.finals()) if open_now else None
         if phase not in PAID:
             return 0
         planned = planned_by_phase(state)

@@ -38,9 +38,10 @@ baseline       ``{number, config, derived, values, mean}``: the trial that stand
 winner         ``{number, of, trials, config, derived, values, mean}``: the decide phase's trials of the verdict's
                winner, whose number is ``of``; null before a verdict and where there is none.
 looks          ``[{look, decision, numbers}]`` of every ``LookTaken``.
-best_so_far    ``[{trial, spent_device_s, value}]``: a row for every finished trial of calibration or search
-               whose value is better than all before it, in the order of finishing. ``spent_device_s`` is
-               the sum of ``device_s`` of all attempts ended by then.
+best_so_far    ``[{trial, spent_device_s, value}]``: a row for every finished trial of calibration or search (of a
+               search by a proxy: for every recheck, under the number of the trial it repeats) whose value is
+               better than all before it, in the order of finishing. ``spent_device_s`` is the sum of
+               ``device_s`` of all attempts ended by then.
 spend          The ledger without a clock. ``evaluations``: seeds of trials with an attempt that ended and was
                not interrupted. ``device_s``, ``attempts_price``: sums of ``device_s`` and ``price`` over all
                ended attempts. ``session_s``: wall seconds of all sessions, each from ``SessionOpened.t`` to
@@ -152,6 +153,11 @@ def summarise(events: Iterable[Event]) -> dict[str, Any]:
     }
 
 
+def counted_phases(proxied: bool) -> tuple[Phase, Phase]:
+    """Phases whose values are of the full stop, and so can be the best so far."""
+    return (Phase.CALIBRATE, Phase.RECHECK if proxied else Phase.SEARCH)
+
+
 class BestSoFar:
     """The best value of calibration and search against what all attempts had cost by then."""
 
@@ -160,23 +166,26 @@ class BestSoFar:
         self._spent_device_s = 0.0
         self._seen = 0
         self._best: float | None = None
+        self._proxied = False
 
     def apply(self, event: Event, state: RunState) -> None:
         """Take one event; ``state`` has it already."""
         if isinstance(event, AttemptEnded):
             self._spent_device_s += event.device_s
+        self._proxied = bool(state.study.get("proxy"))
         for number in state.completed[self._seen :]:
             self._finished(state.trials[number], state.objective)
         self._seen = len(state.completed)
 
     def _finished(self, trial: TrialState, objective: Objective) -> None:
         loss = trial.loss(objective)
-        if loss is None or trial.trial.phase not in (Phase.CALIBRATE, Phase.SEARCH):
+        if loss is None or trial.trial.phase not in counted_phases(self._proxied):
             return
         if self._best is None or loss < self._best:
             self._best = loss
             value = objective.value(loss)
-            self.rows.append({"trial": trial.trial.number, "spent_device_s": self._spent_device_s, "value": value})
+            number = trial.trial.number if trial.trial.of is None else trial.trial.of
+            self.rows.append({"trial": number, "spent_device_s": self._spent_device_s, "value": value})
 
 
 def _identity(created: RunCreated, state: RunState) -> dict[str, Any]:

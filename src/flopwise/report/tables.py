@@ -18,7 +18,7 @@ from rich.text import Text
 
 from flopwise.budget.plan import Plan
 from flopwise.errors import Problem
-from flopwise.report import rows
+from flopwise.report import probes, rows
 from flopwise.report.grid import Column, Drawing, Grid
 from flopwise.report.headline import Summary, counted, headline, price_line
 from flopwise.report.packing import Packing, packing_grid, packing_sentences
@@ -54,7 +54,7 @@ def closing_text(summary: Summary, reason: str, detail: str, folder: Path, conso
 
     Args:
         summary: Of the run.
-        reason: planned, declined, finished, paused, interrupted or failed.
+        reason: planned, declined, refused, finished, paused, interrupted or failed.
         detail: One line.
         folder: The run folder.
         console: Whose width and colours count; None for standard output's.
@@ -120,9 +120,16 @@ def _best_line(summary: Summary) -> str:
 def _footer(summary: Summary, reason: str, folder: Path) -> RenderableType:
     place = _near(folder)
     lines = [("spent", price_line(summary)), ("report", f"{place}/report.md")]
-    again = {"planned": "run", "declined": "run", "paused": "go on", "interrupted": "go on"}.get(reason)
+    again = {
+        "planned": "run",
+        "declined": "run",
+        "refused": "run anyway",
+        "paused": "go on",
+        "interrupted": "go on",
+    }.get(reason)
     if again:
-        lines.append((again, f"flopwise resume {shlex.quote(place)}"))
+        option = " --anyway" if reason == "refused" else ""
+        lines.append((again, f"flopwise resume {shlex.quote(place)}{option}"))
     return _facts(lines)
 
 
@@ -181,14 +188,17 @@ def plan_text(plan: Plan, study: Mapping[str, Any], packing: Packing | None = No
         study: Canonical form.
         packing: Where the way of cutting the machine was measured.
     """
-    facts = [("one evaluation", _evaluation(plan)), ("baseline", _baseline(plan, study))]
+    facts = [("one evaluation", _evaluation(plan)), ("baseline", _baseline(plan, study)), *probes.facts(plan, study)]
     facts += [("confirmation", _confirmation(plan)), ("machine", _machine(plan))]
-    notes = [_note(warning) for warning in plan.warnings]
+    alarms = [_note(alarm) for alarm in probes.alarms(plan)]
+    notes = [*map(_note, plan.warnings), *(Text(plain(sentence)) for sentence in probes.left_out(plan))]
     console = Console(width=80, color_system=None, force_terminal=False, soft_wrap=False, force_jupyter=False)
     title = Text(f"plan of {plain(study['name'])}")
+    first = [*alarms, Text("")] if alarms else []
+    ladder = _spaced(Drawing(probes.ladder_grid(plan.probed.rungs))) if plan.probed.rungs else None
     priced = _spaced(Drawing(rows.plan_grid(plan)))
     warned = _spaced(Group(*notes)) if notes else None
-    return render(title, _facts(facts), *_packing(packing), priced, warned, console=console)
+    return render(title, *first, _facts(facts), *_packing(packing), ladder, priced, warned, console=console)
 
 
 def _packing(packing: Packing | None) -> Iterator[RenderableType]:

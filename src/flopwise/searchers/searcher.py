@@ -1,6 +1,6 @@
 """The one interface of all searchers: ``ask`` proposes configs, ``tell`` takes results.
 
-A proposal is a pure function of the study seed, the trial number and the results told before. A
+A proposal is a pure function of the study seed, its ordinal and the results told before. A
 resumed study therefore builds a fresh searcher and tells it every finished generation in order,
 without asking, and gets exactly the proposals of the undisturbed one.
 """
@@ -20,7 +20,8 @@ from flopwise.trial import Proposal, Told
 class Searcher(Protocol):
     """What the engine needs from a searcher.
 
-    Search trials are numbered from 1; trial 0 is the baseline and never asked for.
+    Search trials have ordinals, their place in the search from 1 on. A trial's number in the run is another
+    matter: the baseline and whatever else was calibrated come before the search, and have no ordinal.
 
     Args:
         space: What may vary.
@@ -51,10 +52,10 @@ class Searcher(Protocol):
         ...
 
     def ask(self, numbers: Sequence[int]) -> list[Proposal]:
-        """One proposal a trial number, in the order of ``numbers``.
+        """One proposal an ordinal, in the order of ``numbers``.
 
         Raises:
-            ValueError: If a number is not a search trial's, or (generational) not of the generation
+            ValueError: If a number is no ordinal (less than 1), or (generational) not of the generation
                 that follows the ones told.
         """
         ...

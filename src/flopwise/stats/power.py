@@ -8,6 +8,7 @@ improvement is exactly that meets it half of the time, with any number of seeds.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from flopwise.registry import resolve
 from flopwise.stats.compare import t_quantile
@@ -22,6 +23,9 @@ MOST_SEEDS = 20
 MOST_SEEDS_EVER = 1000
 SEEDS_WHEN_UNKNOWN = 5
 """Seeds when calibration had one seed and the noise is unknown."""
+
+BISECTIONS = 40
+"""Halvings of the interval in which an improvement is looked for."""
 
 SLICES = 200
 """Equally likely ones of the sample variance's distribution; the integral is a sum over their midpoints."""
@@ -76,6 +80,38 @@ def seeds_needed(
         if expected_power(least, noise_sd, n, measured_on, critical) >= POWER:
             return n
     return MOST_SEEDS
+
+
+@lru_cache(maxsize=256)
+def confirmable(least: float, noise_sd: float, n: int) -> float:
+    """The smallest true improvement that the verdict confirms with a chance of 80%, at a single look.
+
+    Args:
+        least: The threshold.
+        noise_sd: Standard deviation over seeds of one config.
+        n: Fresh seeds, at least 2.
+
+    Returns:
+        In the unit of ``least``; infinite with fewer than two seeds.
+
+    Example:
+        >>> round(confirmable(0.01, 0.01, 5), 4), confirmable(0.01, 0.0, 5)
+        (0.0199, 0.01)
+    """
+    if n < 2:
+        return math.inf
+    if noise_sd == 0:
+        return least
+    low, high = least, max(least, noise_sd)
+    if go_probability(low, least, noise_sd, n) >= POWER:
+        return low
+    while go_probability(high, least, noise_sd, n) < POWER:
+        low, high = high, 2.0 * high
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2.0
+        reached = go_probability(middle, least, noise_sd, n) >= POWER
+        low, high = (low, middle) if reached else (middle, high)
+    return high
 
 
 def enough_seeds(

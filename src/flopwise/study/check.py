@@ -18,7 +18,7 @@ from flopwise.study.freeze import baseline_config, fidelity_json, space_of
 from flopwise.study.groups import Narrowed, group_problems, narrow
 from flopwise.study.relations import When, read_relations
 from flopwise.study.rules import rules_of
-from flopwise.study.schema import AfterSection, StudyFile, TierSection
+from flopwise.study.schema import AfterSection, StopSection, StudyFile, TierSection
 from flopwise.study.survey import Survey, finite_problems
 from flopwise.trial import Fidelity
 
@@ -81,6 +81,7 @@ class _Check:
         policies = self._policies()
         self._countable(left.fit.base)
         calibration = self._calibration()
+        self._proxy()
         if not self.problems:
             parts = {"search": search, "tiers": tiers, "execution": execution, "policies": policies}
             parts["calibration"] = calibration
@@ -109,8 +110,14 @@ class _Check:
             "execution": parts["execution"],
             "policies": parts["policies"],
             "calibration": parts["calibration"],
+            **self._proxy_json(),
             "confirm": draft.confirm.model_dump(exclude=set() if draft.confirm.also else {"also"}),
         }
+
+    def _proxy_json(self) -> dict[str, Any]:
+        """The proxy where there is one: a study without keeps the hash it had."""
+        proxy = self.draft.proxy
+        return {} if proxy is None else {"proxy": {**proxy.model_dump(), "stop": fidelity_json(proxy.model_dump())}}
 
     def _rules_json(self, fitted: Fit) -> dict[str, Any]:
         """Constraints and derived values where there are any: a study without them keeps the hash it had."""
@@ -309,15 +316,30 @@ class _Check:
         self.problems += reading.problems
         return None if reading.value is None else reading.value.model_dump(mode="json")
 
-    def _calibration(self) -> dict[str, int]:
-        least = self.draft.evaluation.seeds
-        given = self.draft.calibration
-        if given is None:
-            return {"seeds": max(DEFAULT_CALIBRATION_SEEDS, least)}
-        if given.seeds < least:
+    def _proxy(self) -> None:
+        """The cheap stop against the full one: the same unit, less of it, and enough to run."""
+        if self.draft.proxy is None:
+            return
+        given = fidelity_json(self.draft.proxy.model_dump())
+        full = fidelity_json(self.draft.evaluation.model_dump())
+        if len(given) != 1:
+            self._say("proxy.stop", f"expected exactly one of {', '.join(StopSection.model_fields)}")
+            return
+        ((unit, amount),) = given.items()
+        if list(full) != [unit]:
+            wanted = f"the unit of evaluation.stop, {next(iter(full))}" if full else "evaluation.stop in the same unit"
+            self._say(f"proxy.stop.{unit}", f"expected {wanted}")
+        elif amount >= full[unit]:
+            self._say(f"proxy.stop.{unit}", f"expected less than evaluation.stop ({full[unit]:g}), got {amount:g}")
+
+    def _calibration(self) -> dict[str, Any]:
+        """The section with its number of seeds; what is ``auto`` there stays null: it is decided in the run."""
+        least, given = self.draft.evaluation.seeds, self.draft.calibration
+        seeds = max(DEFAULT_CALIBRATION_SEEDS, least) if given.seeds is None else given.seeds
+        if seeds < least:
             reason = "the baseline's first seeds are those of every trial"
-            self._say("calibration.seeds", f"expected at least evaluation.seeds ({least}), got {given.seeds}: {reason}")
-        return {"seeds": given.seeds}
+            self._say("calibration.seeds", f"expected at least evaluation.seeds ({least}), got {seeds}: {reason}")
+        return {**given.model_dump(), "seeds": seeds}
 
 
 def after_json(after: str | AfterSection) -> Any:

@@ -17,6 +17,7 @@ from flopwise.study.schema import (
     LimitsSection,
     ObjectiveSection,
     ParameterSection,
+    ProxySection,
     SearchSection,
     StudyFile,
     TierSection,
@@ -44,7 +45,8 @@ class Draft:
     limits: LimitsSection = field(default_factory=LimitsSection)
     execution: ExecutionSection = field(default_factory=ExecutionSection)
     policies: dict[str, Any] = field(default_factory=dict)
-    calibration: CalibrationSection | None = None
+    calibration: CalibrationSection = field(default_factory=CalibrationSection)
+    proxy: ProxySection | None = None
     confirm: ConfirmSection = field(default_factory=ConfirmSection)
 
 

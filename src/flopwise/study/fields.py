@@ -22,6 +22,8 @@ FORBIDDEN_ENV = re.compile(r"PATH|LD_.*|PYTHON.*|FLOPWISE.*")
 """Environment variables that decide what code runs; an attempt never gets them from outside."""
 
 MOST_CHOICES = 100
+FEWEST_SPREAD = 3
+"""Configs without which nothing can be said about how much configs differ."""
 LEAST_MEMORY = 16 * 2**20
 """Bytes without which no attempt starts."""
 
@@ -81,6 +83,29 @@ def distinct(named: list[Any]) -> list[Any]:
     return named
 
 
+def _size_or_switch(value: object) -> object:
+    """``auto`` (None), false, or a whole number of at least 3."""
+    if value is False or value in (None, "auto"):
+        return False if value is False else None
+    count = int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(count, bool) or not isinstance(count, int) or count < FEWEST_SPREAD:
+        raise _refuse(f"expected a whole number of at least {FEWEST_SPREAD}, auto or false, got {value!r:.60}")
+    return count
+
+
+def _time_or_switch(value: object) -> object:
+    """``auto`` (None), false, or a duration of more than 0."""
+    if value is False or value in (None, "auto"):
+        return False if value is False else None
+    try:
+        seconds = units.parse_seconds(value)
+    except InputError as error:
+        raise _refuse(f"{error.problem}; expected {error.expected}, auto or false, got {error.got}") from None
+    if seconds <= 0:
+        raise _refuse(f"expected more than 0, auto or false, got {value!r:.60}")
+    return seconds
+
+
 def _env_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name):
         raise _refuse(f"expected the name of an environment variable, got {name!r:.60}")
@@ -137,6 +162,16 @@ CountOrMeasured = Annotated[
     int | str,
     BeforeValidator(_count_or_measured),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+]
+SizeOrSwitch = Annotated[
+    int | bool | None,
+    BeforeValidator(_size_or_switch),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": FEWEST_SPREAD}, {"enum": ["auto", False, None]}]}),
+]
+TimeOrSwitch = Annotated[
+    float | bool | None,
+    BeforeValidator(_time_or_switch),
+    WithJsonSchema({"anyOf": [{"type": ["number", "string"]}, {"enum": ["auto", False, None]}]}),
 ]
 SeedsOrAuto = Annotated[Annotated[Whole, Field(ge=2)] | None, BeforeValidator(_auto), _or_auto(2)]
 Amount = Annotated[StrictFloat, Field(ge=0)]

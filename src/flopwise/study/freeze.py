@@ -16,7 +16,7 @@ from typing import Any
 from flopwise.errors import SpaceError
 from flopwise.space import Categorical, Float, Int, Parameter, Space, centre
 
-CALIBRATION_PARTS = ("workload", "base", "objective", "evaluation", "calibration")
+CALIBRATION_PARTS = ("workload", "base", "objective", "evaluation")
 """Sections that the times and the noise of the baseline depend on as a whole."""
 
 
@@ -81,6 +81,9 @@ def study_hash(canonical: Mapping[str, Any]) -> str:
 def calibration_key(canonical: Mapping[str, Any], versions: Mapping[str, str], machine: Mapping[str, Any]) -> str:
     """sha256 of everything that calibrated times and noise depend on; equal keys may share a calibration.
 
+    What else is measured before the search is in the journal with its own config, stop and seeds: where it still
+    is what the study asks for, it is not measured again.
+
     Args:
         canonical: The study.
         versions: Package name to version.
@@ -89,6 +92,7 @@ def calibration_key(canonical: Mapping[str, Any], versions: Mapping[str, str], m
     parts = {name: canonical[name] for name in CALIBRATION_PARTS}
     fixed = {
         "threads": canonical["execution"]["threads"],
+        "calibration": {"seeds": canonical["calibration"]["seeds"]},
         "seed": canonical["search"]["seed"],
         "baseline": baseline_config(canonical),
     }

@@ -32,6 +32,8 @@ from flopwise.study.fields import (
     Quantity,
     Seconds,
     SeedsOrAuto,
+    SizeOrSwitch,
+    TimeOrSwitch,
     Whole,
     WholeOrAuto,
 )
@@ -205,9 +207,30 @@ class ExecutionSection(Section):
 
 
 class CalibrationSection(Section):
-    """Evaluations of the baseline that measure time and noise before the search."""
+    """What is measured before the search: time, noise, and whether there is anything to find."""
 
-    seeds: Annotated[Whole, Field(ge=2)] = Field(3, description="Seeds of the baseline.")
+    seeds: Annotated[Whole, Field(ge=2)] | None = Field(
+        None, description="Seeds of the baseline; 3, or evaluation.seeds if more."
+    )
+    signal: SizeOrSwitch = Field(
+        None, description="Spread configs on shared seeds; `auto`: 4 to 8 where the largest tier is worth it."
+    )
+    knobs: BoolOrAuto = Field(
+        None, description="Whether every knob is tried at both ends; `auto`: where the largest tier is worth it."
+    )
+    ladder: TimeOrSwitch = Field(
+        None, description="Device time for finding a larger budget where this one tells nothing apart."
+    )
+
+
+class ProxySection(Section):
+    """A cheaper stop that the search goes by, as long as it ranks configs as the full one does."""
+
+    stop: StopSection = Field(description="How much training an evaluation of the search buys.")
+    recheck: Count = Field(2, description="Best trials of each generation that are evaluated at the full stop.")
+    pause_below: Annotated[StrictFloat, Field(ge=-1, le=1)] = Field(
+        0.5, description="Rank correlation below which the study is paused."
+    )
 
 
 class AlsoSection(Section):
@@ -283,9 +306,8 @@ class StudyFile(Section):
     policies: Annotated[dict[str, Any], Field(max_length=MOST_POLICIES)] = Field(
         {}, description="Options of a policy, or false to switch it off."
     )
-    calibration: CalibrationSection | None = Field(
-        None, description="Defaults to 3 seeds, or evaluation.seeds if more."
-    )
+    calibration: CalibrationSection = CalibrationSection()
+    proxy: ProxySection | None = Field(None, description="A cheaper stop for the search.")
     confirm: ConfirmSection = ConfirmSection()
 
 

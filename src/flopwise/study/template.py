@@ -85,6 +85,9 @@ policies:                    # what may pause or end the study; false switches o
 
 calibration:
   seeds: 3                   # trainings of the baseline that measure time and noise before the search
+  signal: auto               # configs spread over the space: do scores differ by more than noise?
+  knobs: auto                # whether every knob is tried at both ends of its range
+  ladder: auto               # time for finding a larger budget where this one tells nothing apart
 
 confirm:
   top: 3                     # best trials trained again on fresh seeds

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from flopwise.budget.ledger import Ledger, charge
-from flopwise.budget.plan import Calibration, make_plan
+from flopwise.budget.plan import Calibration, Probed, make_plan
 from flopwise.engine.confirm import look_events
+from flopwise.engine.pricing import left_out
+from flopwise.engine.probes import Probes
 from flopwise.events import (
     FORMAT,
     Alive,
@@ -202,7 +204,9 @@ def choose_tier(story: Story) -> None:
     ends = [end for end in state.trials[0].finals() if end is not None]
     losses = tuple(loss for loss in state.trials[0].losses(state.objective) if loss is not None)
     calibration = Calibration(tuple(end.device_s for end in ends), losses, 150_000_123)
-    plan = make_plan(study, calibration, slots=2, steps=40, tokens=5120, flops=None, spent=ledger.spent())
+    probed = Probed(left_out=left_out(study, Probes(study, 2), state))
+    known = {"steps": 40, "tokens": 5120, "flops": None, "spent": ledger.spent(), "probed": probed}
+    plan = make_plan(study, calibration, slots=2, **known)
     story.say(TierChosen("min", json.loads(json.dumps(plan.to_json()))), PhaseStarted("search"))
 
 

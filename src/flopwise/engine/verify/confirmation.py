@@ -8,7 +8,7 @@ from flopwise.engine.verify.comparison import evidence
 from flopwise.engine.verify.difference import Difference, compare
 from flopwise.engine.verify.looks import check_looks
 from flopwise.engine.verify.proposals import CHOOSE_SEEDS
-from flopwise.engine.verify.run import Run, Trial
+from flopwise.engine.verify.run import PROBING, Run, Trial
 from flopwise.engine.verify.triggers import broken, check_triggers
 from flopwise.events import PhaseStarted, TrialProposed, VerdictReached
 
@@ -17,16 +17,21 @@ ORDER = ("calibrate", "search", "choose", "decide", "done")
 
 def check_phases(run: Run) -> Iterator[Difference]:
     """Phases in order; trials in the phase they are for; candidates and chosen one by their values."""
-    phase = -1
+    phase, now = -1, ""
     for record in run.records:
         event = record.event
         if isinstance(event, PhaseStarted):
+            if event.phase in PROBING and phase == 0:
+                now = event.phase
+                continue
             if event.phase not in ORDER[phase + 1 :]:
                 yield Difference(record.where, "phase", f"one of {', '.join(ORDER[phase + 1 :])}", event.phase)
                 continue
-            phase = ORDER.index(event.phase)
-        elif isinstance(event, TrialProposed) and (phase < 0 or event.phase != ORDER[phase]):
-            yield Difference(record.where, "phase", ORDER[phase] if phase >= 0 else "none yet", event.phase)
+            phase, now = ORDER.index(event.phase), event.phase
+        elif isinstance(event, TrialProposed) and event.phase == "recheck" and now == "search":
+            continue
+        elif isinstance(event, TrialProposed) and event.phase != now:
+            yield Difference(record.where, "phase", now or "none yet", event.phase)
     yield from _chosen(run)
 
 
@@ -39,6 +44,9 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
 
 def _chosen(run: Run) -> Iterator[Difference]:
     best = [trial.event.number for trial in ranked(run.by_phase("search"))]
+    if run.study.get("proxy"):
+        best = [trial.event.of for trial in ranked(run.by_phase("recheck")) if trial.event.of is not None]
+        yield from _rechecked(run)
     if "choose" in run.phases:
         record, started = run.phases["choose"]
         top = run.study["confirm"]["top"]
@@ -52,6 +60,18 @@ def _chosen(run: Run) -> Iterator[Difference]:
         yield from compare(record.where, expected, started.detail, "detail")
         over = bool(run.looks) and run.looks[-1][1].decision != "continue"
         yield from _confirms(run, "decide", [0, *best[:1]] * (len(run.looks) + (not over)))
+
+
+def _rechecked(run: Run) -> Iterator[Difference]:
+    """What was evaluated again at the full stop is the best of its batch by the cheap one."""
+    trials, section = run.by_phase("search"), run.study["proxy"]
+    size = run.study["tiers"][run.tier[1].tier].get("population") if run.tier else None
+    batches = [trials[start : start + (size or 8)] for start in range(0, len(trials), size or 8)]
+    best = {trial.event.number for batch in batches for trial in ranked(batch)[: section["recheck"]]}
+    for trial in run.by_phase("recheck"):
+        if trial.event.of not in best:
+            where, wanted = trial.proposed.where, f"one of the best {section['recheck']} of its batch"
+            yield Difference(where, "of", wanted, str(trial.event.of))
 
 
 def _confirms(run: Run, phase: str, of: Sequence[int]) -> Iterator[Difference]:

@@ -180,7 +180,8 @@ def _mean(trial: Trial) -> float | None:
 def _best_so_far(run: Run) -> list[dict[str, Any]]:
     """Improvements in the order of finishing, each with the device time of all ends up to there."""
     rows: list[dict[str, Any]] = []
-    finished = {at: trial for at, trial in run.finished if trial.event.phase in ("calibrate", "search")}
+    full = "recheck" if run.study.get("proxy") else "search"
+    finished = {at: trial for at, trial in run.finished if trial.event.phase in ("calibrate", full)}
     best: float | None = None
     spent = 0.0
     for _, _, end, record in run.ended():
@@ -189,7 +190,8 @@ def _best_so_far(run: Run) -> list[dict[str, Any]]:
         loss = trial.loss() if trial else None
         if trial is not None and loss is not None and (best is None or loss < best):
             best = loss
-            rows.append({"trial": trial.event.number, "spent_device_s": spent, "value": _mean(trial)})
+            number = trial.event.number if trial.event.of is None else trial.event.of
+            rows.append({"trial": number, "spent_device_s": spent, "value": _mean(trial)})
     return rows
 
 

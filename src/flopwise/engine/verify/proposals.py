@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flopwise.engine.verify.difference import Difference, compare, show
-from flopwise.engine.verify.run import Run, Trial
+from flopwise.engine.verify.run import PROBING, Run, Trial
 from flopwise.registry import load
 from flopwise.searchers.constrained import Constrained, Proposer
 from flopwise.seeds import derive
@@ -14,10 +14,10 @@ from flopwise.study import baseline_config, rules_of, space_of
 from flopwise.trial import Told
 
 ALL_UP_TO = 1000
-"""Proposals up to this trial number are all asked for again."""
+"""Proposals up to this place in the search are all asked for again."""
 
 THEN_EVERY = 10
-"""Beyond it, those whose number is a multiple of this."""
+"""Beyond it, those whose place is a multiple of this."""
 
 CHOOSE_SEEDS = 2
 
@@ -25,12 +25,16 @@ CHOOSE_SEEDS = 2
 def check_proposals(run: Run) -> Iterator[Difference]:
     """Configs, points, seeds and stops of all trials."""
     for trial in run.trials.values():
+        if trial.event.phase in PROBING:
+            yield from compare(trial.proposed.where, 0, trial.event.visible, "visible")
+            continue
         yield from _seeds(run, trial)
         where, event = trial.proposed.where, trial.event
-        yield from compare(where, trial.study["evaluation"]["stop"], event.stop, "stop")
+        section = trial.study.get("proxy") if event.phase == "search" else None
+        yield from compare(where, (section or trial.study["evaluation"])["stop"], event.stop, "stop")
         if event.phase == "calibrate":
             yield from compare(where, baseline_config(trial.study), event.config, "config")
-        if event.phase in ("choose", "decide"):
+        if event.phase in ("choose", "decide", "recheck"):
             yield from _copy(run, trial)
         if event.phase != "search":
             yield from compare(where, (None, 0), (event.point, event.visible), "point and visible")
@@ -46,6 +50,7 @@ def seeds_of(run: Run, trial: Trial) -> list[int] | None:
     counts = {
         "calibrate": max(study["calibration"]["seeds"], seeds),
         "search": seeds,
+        "recheck": seeds,
         "choose": CHOOSE_SEEDS,
     }
     if phase not in counts:
@@ -93,12 +98,11 @@ def _search(run: Run) -> Iterator[Difference]:
         yield Difference(proposed[total].proposed.where, "number", f"at most {total} trials", str(len(proposed)))
     searcher = searcher_of(proposed[0].study, tier)
     history = _History(run, searcher, size)
-    for trial in proposed:
+    for ordinal, trial in enumerate(proposed, start=1):
         visible = history.tell_until(trial.proposed.number)
         yield from compare(trial.proposed.where, visible, trial.event.visible, "visible")
-        number = trial.event.number
-        if number <= ALL_UP_TO or number % THEN_EVERY == 0:
-            yield from _asked(searcher, trial)
+        if ordinal <= ALL_UP_TO or ordinal % THEN_EVERY == 0:
+            yield from _asked(searcher, ordinal, trial)
 
 
 def tier_of(run: Run) -> Mapping[str, Any]:
@@ -138,6 +142,8 @@ def searcher_of(study: Mapping[str, Any], tier: Mapping[str, Any]) -> Proposer:
 class _History:
     """What a searcher had been told at any moment: finished search trials, by whole generations.
 
+    A trial is told by its ordinal, its place among the trials of the search.
+
     Args:
         run: Whose trials.
         searcher: Told as time goes on.
@@ -148,6 +154,7 @@ class _History:
         self._searcher = searcher
         self._size = size
         self._finished = [(at, trial) for at, trial in run.finished if trial.event.phase == "search"]
+        self._ordinals = {trial.event.number: place for place, trial in enumerate(run.by_phase("search"), start=1)}
         self._told = 0
 
     def tell_until(self, record: int) -> int:
@@ -155,19 +162,19 @@ class _History:
         known = sum(at < record for at, _ in self._finished)
         while known - self._told >= self._size:
             group = [trial for _, trial in self._finished[self._told : self._told + self._size]]
-            self._searcher.tell(sorted(map(_told, group), key=lambda told: told.number))
+            self._searcher.tell(sorted(map(self._tellable, group), key=lambda told: told.number))
             self._told += self._size
         return self._told
 
+    def _tellable(self, trial: Trial) -> Told:
+        event = trial.event
+        return Told(self._ordinals[event.number], event.config, tuple(event.point or ()), trial.loss())
 
-def _told(trial: Trial) -> Told:
-    return Told(trial.event.number, trial.event.config, tuple(trial.event.point or ()), trial.loss())
 
-
-def _asked(searcher: Proposer, trial: Trial) -> Iterator[Difference]:
+def _asked(searcher: Proposer, ordinal: int, trial: Trial) -> Iterator[Difference]:
     where, event = trial.proposed.where, trial.event
     try:
-        (proposal,) = searcher.ask([event.number])
+        (proposal,) = searcher.ask([ordinal])
     except ValueError as error:
         yield Difference(where, "proposal", "one that the searcher makes at this point", str(error))
         return

@@ -35,7 +35,10 @@ from flopwise.events import (
 )
 from flopwise.trial import AttemptId
 
-__all__ = ["Attempt", "Run", "Session", "Trial", "fold"]
+__all__ = ["PROBING", "Attempt", "Run", "Session", "Trial", "fold"]
+
+PROBING = ("signal", "knobs", "proxy", "ladder")
+"""Phases between calibration and search, in any order and as often as the study asks for more."""
 
 
 @dataclass
@@ -49,6 +52,7 @@ class Run:
     trials: dict[int, Trial] = field(default_factory=dict)
     finished: list[tuple[int, Trial]] = field(default_factory=list)
     phases: dict[str, tuple[Record, PhaseStarted]] = field(default_factory=dict)
+    probing: list[tuple[Record, PhaseStarted]] = field(default_factory=list)
     raised: list[PolicyRaised] = field(default_factory=list)
     waves: list[tuple[Record, PackingMeasured]] = field(default_factory=list)
     wave: PackingStarted | None = None
@@ -121,6 +125,8 @@ def _apply(run: Run, record: Record) -> Iterator[Difference]:
             run.tier = (record, event)
         case PhaseStarted() as event:
             run.phases[event.phase] = (record, event)
+            if event.phase in PROBING:
+                run.probing.append((record, event))
         case PolicyRaised() as event:
             run.raised.append(event)
         case LookTaken() as event:

@@ -1,7 +1,9 @@
 """Trials in Optuna's own storage, for ``optuna-dashboard`` and whatever else reads an Optuna study.
 
-Trial numbers are the same as in the run: 0 is the baseline, the others are the search's. Confirmation repeats
-configs that are there already; it is left out, and the verdict stands in the study's user attributes.
+Number 0 is the baseline, the others are places in the search; the user attribute ``trial`` is the number in the run.
+What was calibrated beyond the baseline is left out, and so is confirmation, which repeats configs that are there
+already: the verdict stands in the study's user attributes. A search by a proxy has no baseline here: its values are of
+another stop.
 """
 
 from __future__ import annotations
@@ -136,7 +138,8 @@ def _intents(events: Iterable[Event]) -> dict[str, float]:
 def _trials(state: RunState, intents: Mapping[str, float]) -> Iterator[FrozenTrial]:
     form, derive = OptunaForm(space_of(state.study)), derivation(state.study)
     walls = _walls(state)
-    for trial in state.by_phase(Phase.CALIBRATE, Phase.SEARCH):
+    baseline = () if state.study.get("proxy") else (Phase.CALIBRATE,)
+    for trial in state.by_phase(*baseline, Phase.SEARCH):
         found = _frozen(trial, form, state)
         found.datetime_start, found.datetime_complete = _times(trial, walls, found.state, intents)
         for key, value in derive(trial.trial.config).items():
@@ -161,6 +164,7 @@ def _frozen(trial: Known, form: OptunaForm, state: RunState) -> FrozenTrial:
 def _attributes(trial: Known, outcome: str) -> dict[str, Any]:
     failure = trial.failure()
     return {
+        "trial": trial.trial.number,
         "phase": str(trial.trial.phase),
         "outcome": outcome,
         "seeds": list(trial.trial.seeds),

@@ -65,11 +65,13 @@ def parameters(config: LanguageModelConfig) -> int:
 
 
 def steps(config: LanguageModelConfig, stop: Fidelity) -> int | None:
-    """Whole optimizer steps that ``stop`` buys, rounded down; None for a stop by the clock."""
-    if stop.unit == "flops":
-        return math.floor(stop.amount / flops_per_step(config))
-    if stop.unit == "tokens":
-        return math.floor(stop.amount / tokens_per_step(config))
+    """Whole optimizer steps that ``stop`` buys; None for a stop by the clock.
+
+    Rounded down, but what buys more than half a step buys one: as near as an evaluation can come to it.
+    """
+    if stop.unit in ("flops", "tokens"):
+        one = flops_per_step(config) if stop.unit == "flops" else tokens_per_step(config)
+        return math.floor(stop.amount / one) or round(stop.amount / one)
     return math.floor(stop.amount) if stop.unit == "steps" else None
 
 
