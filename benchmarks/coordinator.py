@@ -94,6 +94,7 @@ def study(attempts: int, slots: int) -> Any:
             "search": {"method": "random"},
             "tiers": {"only": {"trials": attempts}},
             "policies": {"patience": {"generations": attempts}},
+            "calibration": {"signal": False, "knobs": False},
             "execution": {
                 "executor": "simulated",
                 "slots": slots,

@@ -48,7 +48,7 @@ def study(root: Path, seed: int, population: int, spread: float, *, asynchronous
         tiers={"only": {"population": population, "generations": TRIALS // population}},
         execution={"executor": "simulated", "slots": SLOTS, "options": {"spread": spread, "seed": seed}},
         policies={"patience": False, "crash_rate": False, "crash_loop": False, "throughput": False},
-        calibration={"seeds": 2},
+        calibration={"seeds": 2, "signal": False, "knobs": False},
         confirm={"top": 1, "seeds": 2},
     ).run(quiet=True)
     events = read_events(Path(done.folder) / "journal.log")[0]

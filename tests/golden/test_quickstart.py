@@ -26,7 +26,7 @@ def with_base(study: Study, name: str, config: dict[str, Any]) -> Study:
     for key, value in config.items():
         section, leaf = key.split(".")
         content["base"][section][leaf] = value
-    return study_from_mapping({**content, "name": name, "calibration": {"seeds": 2}})
+    return study_from_mapping({**content, "name": name, "calibration": {"seeds": 2, "signal": False, "knobs": False}})
 
 
 @pytest.mark.slow
