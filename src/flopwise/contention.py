@@ -6,6 +6,10 @@ CONTENDED_ABOVE = 0.1
 """Share of an attempt's wall time, over its slot's cores, that others may take before its times are marked."""
 
 
+MOST_CONTENDED = 2
+"""So often an attempt is repeated whose time is what the study is about, and whose slot was used by others."""
+
+
 def is_contended(share: float | None) -> bool:
     """Whether times measured under such contention are to be marked.
 

@@ -390,6 +390,21 @@ class LookTaken(Event):
 
 
 @dataclass(frozen=True)
+class TargetChosen(Event):
+    """From here on the run's trainings are compared by another of the targets that its study declares.
+
+    Args:
+        value: The target.
+        reason: One sentence.
+        counts: One ``{value, reached, of, spread}`` for every target that was looked at, in that order.
+    """
+
+    value: float
+    reason: str
+    counts: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class VerdictReached(Event):
     """GO, NO-GO or INCONCLUSIVE.
 

@@ -108,6 +108,9 @@ class Job(Message):
         metric: Name of the metric the study needs.
         started_in: Working directory of the coordinator.
         phase: What the trial is for; empty for ``prepare``.
+        validate_every: Steps between validations; None for none but the last.
+        count_validation: Whether their time counts as training.
+        target: What the training runs to, as ``Target.to_json``; empty for nothing.
     """
 
     attempt: str
@@ -127,6 +130,9 @@ class Job(Message):
     metric: str = ""
     started_in: str = "."
     phase: str = ""
+    validate_every: int | None = None
+    count_validation: bool = False
+    target: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

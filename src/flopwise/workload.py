@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flopwise.errors import Problem
+from flopwise.target import Target
 from flopwise.trial import Fidelity
 
 
@@ -32,6 +33,8 @@ class WorkloadSpec(Protocol):
         warm: ``module:function`` the keeper calls once before it forks, or None.
         metrics: Names of the final metrics; empty when unknown beforehand.
         needs_stop: Whether ``evaluation.stop`` must be given.
+        validates: Metrics that it reports in rows of the learning curve every ``evaluation.validate_every``
+            steps; None when it validates as it likes, if at all.
     """
 
     name: str
@@ -43,6 +46,7 @@ class WorkloadSpec(Protocol):
     warm: str | None
     metrics: tuple[str, ...]
     needs_stop: bool
+    validates: tuple[str, ...] | None
 
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """Problems that types alone do not show (divisibility, a stop that buys no step).
@@ -78,6 +82,11 @@ class Context(Protocol):
         cache: Folder for prepared data, shared by all attempts of a machine.
         data: Pin of the prepared data.
         threads: Size of every thread pool.
+        validate_every: Steps between validations; None for none but the last. Only for workloads that
+            say ``validates``.
+        count_validation: Whether their time counts as training.
+        target: What the training runs to; None for nothing.
+        reached_target: A reported row has reached the hardest target declared: nothing more is asked for.
     """
 
     seed: int
@@ -86,6 +95,10 @@ class Context(Protocol):
     cache: Path
     data: Mapping[str, Any]
     threads: int
+    validate_every: int | None
+    count_validation: bool
+    target: Target | None
+    reached_target: bool
 
     def report(self, step: int, **values: float) -> None:
         """A row of the learning curve; cheap, may be called every step."""
@@ -100,5 +113,5 @@ class Context(Protocol):
         ...
 
     def should_stop(self) -> bool:
-        """True once the study asked this attempt to end; return soon after."""
+        """True once the study asked this attempt to end, or it has reached its target; return soon after."""
         ...

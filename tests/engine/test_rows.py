@@ -25,6 +25,18 @@ def test_a_million_reports_at_ten_thousand_a_second_stay_below_100_mb() -> None:
     assert 10 * size < 100e6 / 10
 
 
+def test_validations_are_all_kept_in_their_place_among_the_rows() -> None:
+    rows = Rows(most=4, metric="val_loss")
+    for step in range(100):
+        rows.add(row(step, step))
+        if step % 10 == 0:
+            rows.add(Measurement(ATTEMPT, step, step + 0.5, {"val_loss": 1.0}))
+    taken = rows.take(ATTEMPT)
+    assert [each["step"] for each in taken if "val_loss" in each["values"]] == list(range(0, 100, 10))
+    assert [each["elapsed_s"] for each in taken] == sorted(each["elapsed_s"] for each in taken)
+    assert len(taken) <= 10 + 5 + 1
+
+
 def test_few_rows_are_all_kept_and_of_many_the_first_the_last_and_an_even_choice() -> None:
     rows = Rows()
     for step in range(MOST_ROWS):

@@ -172,7 +172,7 @@ def test_a_misspelt_section_is_one_problem_that_names_the_right_one(edited: Edit
         (
             "val_loss",
             "val_los",
-            "s.yaml:5: objective.metric: expected one of val_loss, accuracy, got 'val_los'; did you mean 'val_loss'?",
+            "s.yaml:5: objective.metric: expected one of val_loss, accuracy, seconds_to_target, got 'val_los'; did you",
         ),
         (
             "val_loss}",

@@ -34,8 +34,15 @@ class Said(Outlet):
         self.messages.append(message)
 
 
-def make(said: list[Message], *, room: bool = True, **fields: Any) -> AttemptContext:
-    job = Job(
+def make(
+    said: list[Message],
+    *,
+    room: bool = True,
+    outlet: Said | None = None,
+    job: dict[str, Any] | None = None,
+    **fields: Any,
+) -> AttemptContext:
+    asked_for = Job(
         attempt="t0001.s0.a1",
         kind="evaluate",
         workload="function",
@@ -47,8 +54,9 @@ def make(said: list[Message], *, room: bool = True, **fields: Any) -> AttemptCon
         cache="/cache",
         data={"sha256": "ab"},
         metric="loss",
+        **(job or {}),
     )
-    return AttemptContext(job, Said(said, room), None, **{"asked": lambda: False, **fields})
+    return AttemptContext(asked_for, outlet or Said(said, room), None, **{"asked": lambda: False, **fields})
 
 
 def test_it_shows_what_the_job_says() -> None:
@@ -57,6 +65,44 @@ def test_it_shows_what_the_job_says() -> None:
     assert context.fidelity == Fidelity("tokens", 100.0)
     assert (context.folder, context.cache) == (Path("/attempt"), Path("/cache"))
     assert context.data == {"sha256": "ab"}
+
+
+def test_of_a_validated_study_every_validation_is_sent_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEND_EVERY_S", 1e9)
+    said: list[Message] = []
+    context = make(said, job={"validate_every": 2})
+    for step in range(6):
+        context.report(step, train_loss=1.0)
+        if step % 2:
+            context.report(step, loss=float(step))
+    context.flush()
+    rows = [(m.step, set(m.values)) for m in said if isinstance(m, Measurement)]
+    assert rows == [(0, {"train_loss"}), (1, {"loss"}), (3, {"loss"}), (5, {"loss"})]
+    assert [row["step"] for row in context.validations] == [1, 3, 5]
+
+
+def test_validations_wait_for_room_and_nothing_overtakes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEND_EVERY_S", 0.0)
+    said: list[Message] = []
+    wire = Said(said, room=False)
+    context = make(said, job={"validate_every": 1}, outlet=wire)
+    context.report(1, loss=1.0)
+    context.report(2, loss=2.0)
+    context.report(2, train_loss=2.5)
+    assert said == []
+    wire.room = True
+    context.report(3, train_loss=3.5)
+    assert [m.step for m in said if isinstance(m, Measurement)] == [1, 2, 3]
+
+
+def test_after_very_many_validations_only_some_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEND_EVERY_S", 1e9)
+    monkeypatch.setattr(module, "MOST_KEPT", 3)
+    said: list[Message] = []
+    context = make(said, job={"validate_every": 1})
+    for step in range(9):
+        context.report(step, loss=1.0)
+    assert len(said) == len(context.validations) == 3
 
 
 def test_the_first_row_goes_at_once_and_the_last_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

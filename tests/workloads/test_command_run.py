@@ -37,6 +37,7 @@ class FakeContext:
         self.data: Mapping[str, Any] = {}
         self.rows: list[tuple[int, dict[str, float]]] = []
         self.facts: dict[str, Any] = {}
+        self.reached_target = False
         self.stop_when: Callable[[], bool] = lambda: False
 
     def report(self, step: int, **values: float) -> None:

@@ -13,6 +13,8 @@ from flopwise.trial import Fidelity
 from flopwise.workloads.language_model.run import prepare, run
 
 class Context:
+    validate_every = target = None
+    count_validation = reached_target = False
     def __init__(self, cache, seed, data):
         self.cache = self.folder = cache
         self.seed, self.fidelity, self.threads, self.data = seed, Fidelity("steps", 20), 1, data

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from flopwise.errors import NonFinite, WorkloadError
+from flopwise.target import Target
 from flopwise.trial import Fidelity
 from flopwise.workloads.language_model import corpus
 from flopwise.workloads.language_model import run as room
@@ -36,6 +37,10 @@ class FakeContext:
         self.facts: dict[str, Any] = {}
         self.lines: list[str] = []
         self.stop_after = math.inf
+        self.validate_every: int | None = None
+        self.count_validation = False
+        self.target: Target | None = None
+        self.reached_target = False
 
     def report(self, step: int, **values: float) -> None:
         self.rows.append((step, values))
@@ -108,6 +113,34 @@ def test_a_run_reports_its_curve_its_metrics_and_its_facts(context: FakeContext)
     assert facts["initial_loss"] == context.rows[0][1]["train_loss"] == pytest.approx(math.log(256), abs=0.1)
     assert facts["tokens_per_s"] > 0
     assert facts["flags"] == []
+
+
+def test_it_validates_as_often_as_the_study_asks_for(context: FakeContext) -> None:
+    context.validate_every = 2
+    metrics = run(TOY, context)
+    held_out = {step: values["val_loss"] for step, values in context.rows if "val_loss" in values}
+    assert list(held_out) == [0, 2, 4, 5]
+    assert held_out[5] == metrics["val_loss"] == run(TOY, plain(context))["val_loss"]
+    times = [values["train_s"] for _, values in context.rows if "val_loss" in values]
+    assert times == sorted(times) and times[0] == 0.0
+    assert context.facts["warmup_s"] >= -context.facts["train_s"]
+
+
+def test_it_ends_at_the_hardest_target_that_is_declared(context: FakeContext) -> None:
+    context.validate_every = 2
+    unreachable = run(with_changes(train={"lr": 1e-2}), context)["val_loss"]
+    context.target = Target("val_loss", 4.6, fallback=(4.8,), tighten=(4.5,))
+    context.fidelity = Fidelity("steps", 50)
+    metrics = run(with_changes(train={"lr": 1e-2}), context)
+    assert metrics["val_loss"] <= 4.5 < unreachable
+    assert context.facts["steps"] < 50
+
+
+def plain(context: FakeContext) -> FakeContext:
+    """The same without validation."""
+    other = FakeContext(context.cache)
+    other.data = context.data
+    return other
 
 
 def test_training_helps(context: FakeContext) -> None:

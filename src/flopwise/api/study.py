@@ -47,6 +47,7 @@ class Study(HasDone):
             metric alone. None when ``workload`` is not ``function``, and for :meth:`asking`.
         metric: Name of the metric.
         direction: ``minimize`` or ``maximize``.
+        target: With the metric ``seconds_to_target``: what is to be reached, such as ``{"val_loss": 5.0}``.
         search: Searcher by name, or a mapping with its options.
         seed: The study's seed.
         evaluations: Trials of the search (whole generations for searchers that need them).
@@ -68,6 +69,7 @@ class Study(HasDone):
         objective: Callable[..., Any] | None = None,
         metric: str = "loss",
         direction: str = "minimize",
+        target: Mapping[str, Any] | None = None,
         search: str | Mapping[str, Any] = "random",
         seed: int = 0,
         evaluations: int | None = None,
@@ -80,7 +82,7 @@ class Study(HasDone):
             "name": name,
             "workload": "function",
             "space": dict(space),
-            "objective": {"metric": metric, "direction": direction},
+            "objective": {"metric": metric, "direction": direction, **({"target": target} if target else {})},
             "search": {"seed": seed, **method},
             **sections,
         }

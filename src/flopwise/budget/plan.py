@@ -18,6 +18,7 @@ from flopwise.budget.probing import FEW_STEPS
 from flopwise.budget.proxy import Proxy
 from flopwise.budget.stragglers import MOST_IDLE, equal_share, populations
 from flopwise.objective import Objective
+from flopwise.stats.censored import FEWEST_SEEDS
 from flopwise.stats.looks import critical_value, planned
 from flopwise.stats.noise import noise_sd
 from flopwise.stats.power import EFFECT, POWER, confirmable, enough_seeds, expected_power, seeds_needed
@@ -214,7 +215,8 @@ def make_plan(
         together=together,
     )
     rates = Rates(statistics.fmean(calibration.seconds), slots, study["execution"]["price_per_hour"], flops)
-    seeds = study["confirm"]["seeds"] or needed
+    fewest = FEWEST_SEEDS if "target" in study["objective"] else 0
+    seeds = study["confirm"]["seeds"] or max(needed, fewest)
     reasons = unfit(study, steps, probed.signal)
     few = "few_steps" in reasons
     cheap = None
@@ -263,7 +265,7 @@ def _baseline(study: Mapping[str, Any], calibration: Calibration) -> float | Non
     """The baseline's mean as a metric value."""
     if not calibration.losses:
         return None
-    return Objective(**study["objective"]).value(statistics.fmean(calibration.losses))
+    return Objective.from_json(study["objective"]).value(statistics.fmean(calibration.losses))
 
 
 def _warnings(plan: Plan, study: Mapping[str, Any]) -> Iterator[str]:

@@ -28,6 +28,7 @@ VERBS = (
     "results",
     "report",
     "compare",
+    "targets",
     "export",
     "verify",
     "repair",

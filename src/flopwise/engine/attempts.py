@@ -12,6 +12,7 @@ from dataclasses import replace
 from flopwise.budget.ledger import charge
 from flopwise.engine.desk import Desk
 from flopwise.engine.flops import trained
+from flopwise.engine.measuring import measuring, validated
 from flopwise.engine.outcomes import Ending, classify
 from flopwise.engine.placing import Evaluation, free_slots, next_up
 from flopwise.engine.quarantine import quarantine
@@ -46,7 +47,7 @@ class Attempts:
         self._reported: dict[str, Reported] = {}
         self._late: dict[str, Reported] = {}
         self._strays: set[tuple[str, str]] = set()
-        self._rows = Rows()
+        self._rows = Rows(metric=validated(desk.study))
         self._keeper_deaths = 0
         self._configs = Configs(desk.study)
         self._spec: WorkloadSpec = load("workloads", desk.study["workload"])
@@ -98,9 +99,9 @@ class Attempts:
             progress_s=desk.study["evaluation"].get("progress_timeout"),
             output_bytes=int(desk.study["execution"].get("output_limit", Job.output_bytes)),
             grace_s=STOP_GRACE_S,
-            metric=desk.study["objective"]["metric"],
             started_in=desk.hello.folder,
             phase=trial.trial.phase,
+            **measuring(desk.study),
         )
         return self._busy[attempt]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from flopwise.budget.plan import Plan
 from flopwise.budget.pricing import CHOOSE_SEEDS
+from flopwise.engine.timing import timed_verdict
 from flopwise.engine.triggers import triggers
 from flopwise.events import Event, LookTaken, PhaseStarted, TrialProposed, VerdictReached
 from flopwise.journal.replay import RunState, TrialState
@@ -105,13 +106,18 @@ def look_events(study: Mapping[str, Any], state: RunState) -> list[Event]:
     assert state.phase is not None
     detail = state.phase.detail
     chosen = detail["chosen"]
-    judgement = decide(
-        baseline=deciding_losses(state, 0),
-        candidate=deciding_losses(state, chosen),
-        min_improvement=study["confirm"]["min_improvement"],
-        objective=state.objective,
-        looks=looks_of(detail),
-        others=_others(study, state, chosen),
+    timed = state.objective.target is not None
+    judgement = (
+        timed_verdict(study, state, chosen, looks_of(detail))
+        if timed
+        else decide(
+            baseline=deciding_losses(state, 0),
+            candidate=deciding_losses(state, chosen),
+            min_improvement=study["confirm"]["min_improvement"],
+            objective=state.objective,
+            looks=looks_of(detail),
+            others=_others(study, state, chosen),
+        )
     )
     number = int(judgement.numbers["look"])
     decision = str(judgement.verdict) if judgement.final else CONTINUE

@@ -14,6 +14,7 @@ from flopwise.engine.flops import Appetite
 from flopwise.engine.recheck import proxy_pairs
 from flopwise.events import AttemptEnded, PolicyRaised, TierChosen
 from flopwise.journal.replay import RunState
+from flopwise.objective import measured
 from flopwise.policies.evaluations import Evaluations, Finished
 from flopwise.policies.pace import Pace, Timing
 from flopwise.policies.policy import History, Policy, ProxyPairs
@@ -128,7 +129,7 @@ class Guard:
 
     def _noise_sd(self, state: RunState) -> float | None:
         """Of the baseline's losses; computed again only when there is another one."""
-        losses = [loss for loss in state.trials[0].losses(state.objective) if loss is not None]
+        losses = measured(state.trials[0].losses(state.objective), state.objective)
         if len(losses) != self._noise[0]:
             self._noise = (len(losses), noise_sd(losses))
         return self._noise[1]
@@ -149,7 +150,7 @@ class Guard:
 def _finished(end: AttemptEnded, state: RunState, population: int | None) -> Finished:
     trial = state.trials[AttemptId.parse(end.attempt).trial].trial
     ok = end.outcome == Outcome.OK
-    loss = state.objective.loss(end.metrics) if ok else None
+    loss = state.objective.loss(end.metrics, end.info) if ok else None
     intent = state.attempt(end.attempt).intent
     timing = Timing(intent.session, intent.slot, end.started_at, end.ended_at, end.contention)
     return Finished(trial.number, trial.phase, trial.generation(population), loss, Outcome(end.outcome), timing)

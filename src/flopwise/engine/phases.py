@@ -13,6 +13,7 @@ from typing import Any
 
 from flopwise.engine.confirm import candidates, choose_events, decide_events, look_events, missing_trials
 from flopwise.engine.recheck import search_stop
+from flopwise.engine.timing import target_events
 from flopwise.events import Event, PhaseStarted, TrialProposed
 from flopwise.journal.replay import RunState
 from flopwise.searchers.constrained import Proposer
@@ -129,6 +130,8 @@ def after_search(study: Mapping[str, Any], state: RunState) -> list[Event]:
     missing = missing_trials(study, state)
     if missing:
         return missing
+    if phase == Phase.SEARCH and (chosen := target_events(state)):
+        return chosen
     if phase == Phase.SEARCH:
         return choose_events(study, state, candidates(study, state))
     if phase == Phase.CHOOSE and not state.unfinished_count(Phase.CHOOSE):

@@ -10,6 +10,7 @@ from typing import Any
 
 from flopwise.engine.attempts import STOP_GRACE_S
 from flopwise.engine.desk import Desk
+from flopwise.engine.measuring import measuring
 from flopwise.engine.outcomes import classify
 from flopwise.errors import ExecutorError, InputError, RunError, WorkloadError
 from flopwise.events import DataPrepared
@@ -81,8 +82,8 @@ def _job(desk: Desk) -> Job:
         folder=str(folder),
         cache=str(desk.folder.cache),
         data=desk.record.state.data,
-        metric=desk.study["objective"]["metric"],
         started_in=desk.hello.folder,
+        **measuring(desk.study),
     )
 
 

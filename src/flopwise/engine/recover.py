@@ -18,6 +18,7 @@ from typing import Any
 from flopwise.budget.ledger import charge
 from flopwise.engine.flops import trained
 from flopwise.engine.loop import HEARTBEAT_S
+from flopwise.engine.measuring import validated
 from flopwise.engine.packing import evaluation_names
 from flopwise.engine.wave import INTERRUPTED
 from flopwise.events import (
@@ -25,6 +26,7 @@ from flopwise.events import (
     AttemptEnded,
     Event,
     LateResult,
+    Measured,
     PackingMeasured,
     PackingStarted,
     SessionLost,
@@ -87,10 +89,9 @@ def recover(folder: RunFolder, state: RunState, events: Sequence[Event]) -> list
     running = [str(attempt.id) for attempt in state.running()]
     lost = _lost(session, [*running, *names], stamps, events)
     price_per_hour = state.study["execution"]["price_per_hour"]
-    settled: list[Event] = [
-        _settle(folder, attempt, state, stamps, lost.t)
-        for attempt in sorted(state.running(), key=lambda attempt: attempt.id)
-    ]
+    settled: list[Event] = []
+    for attempt in sorted(state.running(), key=lambda attempt: attempt.id):
+        settled += [*_unheard(folder, attempt, state), _settle(folder, attempt, state, stamps, lost.t)]
     if wave is not None:
         settled.append(_unmeasured(wave, names, stamps, lost.t, price_per_hour))
     return [*settled, lost]
@@ -121,6 +122,17 @@ def _lost(session: SessionState, names: Sequence[str], stamps: Stamps, events: S
     if gone is not None:
         return SessionLost(session.opened.session, max([gone, sign, *ends]), "keeper")
     return SessionLost(session.opened.session, max([sign + HEARTBEAT_S, *ends]), "journal")
+
+
+def _unheard(folder: RunFolder, attempt: AttemptState, state: RunState) -> list[Event]:
+    """Validations of a finished attempt that the journal lacks: seconds to a target are read from them."""
+    metric, name = validated(state.study), str(attempt.id)
+    summary = _summary(folder.summary(name), name) if metric else None
+    if summary is None or summary["outcome"] not in FINISHED:
+        return []
+    heard = attempt.rows[-1]["elapsed_s"] if attempt.rows else -1.0
+    rows = [row for row in summary.get("curve", ()) if metric in row["values"] and row["elapsed_s"] > heard]
+    return [Measured(name, rows)] if rows else []
 
 
 def _settle(folder: RunFolder, attempt: AttemptState, state: RunState, stamps: Stamps, lost_s: float) -> AttemptEnded:

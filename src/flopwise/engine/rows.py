@@ -13,6 +13,10 @@ MOST_ROWS = 64
 class Rows:
     """What was heard since the last writing, by attempt; the last row of each is always kept.
 
+    Args:
+        most: Rows of one attempt.
+        metric: Rows that have it are all kept, and not counted: validations. Empty for none.
+
     Example:
         >>> rows = Rows(most=2)
         >>> for step in range(6):
@@ -21,8 +25,9 @@ class Rows:
         [0, 4, 5]
     """
 
-    def __init__(self, most: int = MOST_ROWS) -> None:
+    def __init__(self, most: int = MOST_ROWS, metric: str = "") -> None:
         self._most = most
+        self._metric = metric
         self._heard: dict[str, _Thinned] = {}
         self._latest: dict[str, float] = {}
 
@@ -37,7 +42,7 @@ class Rows:
             return
         self._latest[message.attempt] = message.elapsed_s
         row = {"step": message.step, "elapsed_s": message.elapsed_s, "values": dict(message.values)}
-        self._heard.setdefault(message.attempt, _Thinned(self._most)).add(row)
+        self._heard.setdefault(message.attempt, _Thinned(self._most)).add(row, whole=self._metric in message.values)
 
     def take(self, attempt: str) -> list[dict[str, Any]]:
         """The rows to be written, which are then no longer here."""
@@ -58,9 +63,13 @@ class _Thinned:
         self._every = 1
         self._count = 0
         self._rows: list[dict[str, Any]] = []
+        self._whole: list[dict[str, Any]] = []
         self._last: dict[str, Any] = {}
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: dict[str, Any], *, whole: bool = False) -> None:
+        if whole:
+            self._whole.append(row)
+            return
         self._last = row
         if self._count % self._every == 0:
             self._rows.append(row)
@@ -70,4 +79,9 @@ class _Thinned:
             self._every *= 2
 
     def rows(self) -> list[dict[str, Any]]:
-        return self._rows if self._rows[-1] is self._last else [*self._rows, self._last]
+        rows = self._rows if not self._last or self._rows[-1] is self._last else [*self._rows, self._last]
+        return sorted([*rows, *self._whole], key=_elapsed_s) if self._whole else rows
+
+
+def _elapsed_s(row: dict[str, Any]) -> float:
+    return float(row["elapsed_s"])

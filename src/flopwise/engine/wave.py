@@ -10,6 +10,7 @@ from flopwise.budget.packing import KILLED, LIMITS, MEMORY, TIMEOUT, Pair, hopel
 from flopwise.engine.attempts import STOP_GRACE_S
 from flopwise.engine.desk import Desk
 from flopwise.engine.loop import HEARTBEAT_S, POLL_S
+from flopwise.engine.measuring import measuring
 from flopwise.engine.outcomes import Ending, classify
 from flopwise.engine.phases import evaluation_seeds
 from flopwise.events import Alive, PackingMeasured
@@ -98,8 +99,8 @@ class Wave:
             progress_s=study["evaluation"].get("progress_timeout"),
             output_bytes=int(study["execution"].get("output_limit", Job.output_bytes)),
             grace_s=STOP_GRACE_S,
-            metric=study["objective"]["metric"],
             started_in=desk.hello.folder,
+            **measuring(study),
         )
 
     def _hear(self, message: Message) -> None:

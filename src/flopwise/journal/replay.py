@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from flopwise.contention import is_contended
 from flopwise.errors import JournalDamaged
 from flopwise.events import (
     AttemptEnded,
@@ -26,6 +27,7 @@ from flopwise.events import (
     SessionOpened,
     SlotQuarantined,
     StudyRevised,
+    TargetChosen,
     TierChosen,
     TrialProposed,
     VerdictReached,
@@ -95,13 +97,14 @@ class RunState:
         self.accepted_at: dict[str, int] = {}
         self.looks: list[LookTaken] = []
         self.verdict: VerdictReached | None = None
+        self.target: TargetChosen | None = None
         self.events = 0
         for event in events:
             self.apply(event)
 
     @property
     def objective(self) -> Objective:
-        return Objective(**self.study["objective"])
+        return Objective.from_json(self.study["objective"], self.target.value if self.target else None)
 
     def apply(self, event: Event) -> None:
         """Fold one more event in."""
@@ -260,6 +263,8 @@ class RunState:
         if attempt.ended is not None:
             raise JournalDamaged(f"attempt {event.attempt} ended twice")
         attempt.ended = event
+        timed = "target" in self.study["objective"] and event.outcome == Outcome.OK
+        attempt.disturbed = timed and is_contended(event.contention)
         self._running.pop(attempt.id, None)
         trial = self.trials[attempt.id.trial]
         if not event.interrupted:
@@ -322,6 +327,9 @@ class RunState:
 
     def _on_LookTaken(self, event: LookTaken) -> None:
         self.looks.append(event)
+
+    def _on_TargetChosen(self, event: TargetChosen) -> None:
+        self.target = event
 
     def _on_VerdictReached(self, event: VerdictReached) -> None:
         self.verdict = event

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from flopwise.contention import MOST_CONTENDED
 from flopwise.events import (
     AttemptEnded,
     AttemptStarted,
@@ -55,6 +56,7 @@ class AttemptState:
         course: Figures of that, kept in confirmation when the rows are forgotten.
         ended: None while it runs.
         doubted: It failed where its slot may be to blame.
+        disturbed: It ended ok, its time is what the study is about, and its slot was used by others meanwhile.
         late: Results that came after its end.
     """
 
@@ -65,6 +67,7 @@ class AttemptState:
     course: Course | None = None
     ended: AttemptEnded | None = None
     doubted: bool = False
+    disturbed: bool = False
     late: Sequence[LateResult] = ()
 
     @property
@@ -139,10 +142,17 @@ class TrialState:
 
     def final(self, seed_index: int) -> AttemptEnded | None:
         """The attempt that counts for a seed: ok, failed for good, or out of retries; else None."""
+        last = self.last_counted(seed_index)
+        return None if last is None else last.ended
+
+    def last_counted(self, seed_index: int) -> AttemptState | None:
+        """The same as an attempt."""
         counted = [a for a in self.of_seed(seed_index) if a.ended is not None and not a.ended.interrupted]
         if not counted or (counted[-1].again and len(counted) <= self.retries):
             return None
-        return counted[-1].ended
+        if counted[-1].disturbed and sum(a.disturbed for a in counted) <= MOST_CONTENDED:
+            return None
+        return counted[-1]
 
     def finals(self) -> list[AttemptEnded | None]:
         """:meth:`final` of every seed, in seed order."""
@@ -194,14 +204,14 @@ class TrialState:
     def losses(self, objective: Objective) -> list[float | None]:
         """One loss a seed, smaller is better; None where it failed or has not ended."""
         return [
-            objective.loss(end.metrics) if end is not None and end.outcome == Outcome.OK else None
+            objective.loss(end.metrics, end.info) if end is not None and end.outcome == Outcome.OK else None
             for end in self.finals()
         ]
 
     def loss(self, objective: Objective) -> float | None:
-        """Mean loss over all seeds; None when any seed failed or has not ended."""
+        """One loss over all seeds (:meth:`Objective.together`); None when any seed failed or has not ended."""
         losses = [loss for loss in self.losses(objective) if loss is not None]
-        return sum(losses) / len(losses) if len(losses) == len(self.trial.seeds) else None
+        return objective.together(losses) if len(losses) == len(self.trial.seeds) else None
 
     def failure(self) -> AttemptEnded | None:
         """The first seed's end that made the trial fail; None when none did."""
@@ -211,7 +221,7 @@ class TrialState:
 def packed(attempts: Sequence[AttemptState]) -> list[list[Any]]:
     """Ended attempts as JSON, without their learning curves: the values of their events, in order."""
     return [
-        [a.alone, a.doubted, _values(a.intent), _values(a.ended), [_values(late) for late in a.late]]
+        [a.alone, a.doubted, a.disturbed, _values(a.intent), _values(a.ended), [_values(late) for late in a.late]]
         for a in attempts
         if a.ended is not None
     ]
@@ -226,9 +236,10 @@ def unpacked(attempts: list[list[Any]]) -> tuple[AttemptState, ...]:
             alone=alone,
             ended=AttemptEnded(*ended),
             doubted=doubted,
+            disturbed=disturbed,
             late=tuple(LateResult(*values) for values in late),
         )
-        for alone, doubted, intent, ended, late in attempts
+        for alone, doubted, disturbed, intent, ended, late in attempts
     )
 
 

@@ -130,7 +130,7 @@ def _finished(state: RunState, number: int, spent_device_s: float) -> Finished:
         number=number,
         phase=trial.trial.phase,
         of=trial.trial.of,
-        value=None if loss is None else state.objective.value(loss),
+        value=state.objective.shown(loss),
         outcome=trial_outcome(trial),
         evaluations=len(state.final_ends),
         spent_device_s=spent_device_s,

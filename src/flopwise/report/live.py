@@ -275,7 +275,7 @@ def _value(trial: TrialState, objective: Objective) -> str:
     """The trial's value; while its last attempt runs, what that reported last, with a ``~``."""
     loss = trial.loss(objective)
     if loss is not None:
-        return number(objective.value(loss))
+        return number(objective.shown(loss))
     last = trial.attempts[-1] if trial.attempts else None
     if last is None or last.ended is not None or not last.rows:
         return BLANK

@@ -114,8 +114,8 @@ class PlainView:
     def _evaluation(self, event: AttemptEnded, state: RunState) -> Iterator[str]:
         """A finished evaluation: count, trial, value, best, spent, left."""
         trial = state.trials[AttemptId.parse(event.attempt).trial]
-        loss = state.objective.loss(event.metrics) if event.outcome == Outcome.OK else None
-        value = None if loss is None else state.objective.value(loss)
+        loss = state.objective.loss(event.metrics, event.info) if event.outcome == Outcome.OK else None
+        value = state.objective.shown(loss)
         left = self._standing.left(state)
         later = _later(event, state)
         done, left = len(state.final_ends) - later, None if left is None else left + later

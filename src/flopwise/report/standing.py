@@ -47,7 +47,7 @@ class Standing:
         trial = state.trials[number]
         if trial.trial.phase in (Phase.CALIBRATE, Phase.RECHECK if state.study.get("proxy") else Phase.SEARCH):
             loss = trial.loss(state.objective)
-            if loss is not None and (self.best is None or loss < self.best[1]):
+            if loss is not None and state.objective.reached(loss) and (self.best is None or loss < self.best[1]):
                 self.best = (number if trial.trial.of is None else trial.trial.of, loss)
             if self.best is not None:
                 self.course.append(self.best[1])

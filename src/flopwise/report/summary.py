@@ -19,7 +19,7 @@ study_hash     Of the last ``RunCreated`` or ``StudyRevised``; so is everything 
 workload       The study's.
 after          ``{run, run_id, study_hash, trial, config, clipped}`` of the run that the study comes after, whose
                winner is its baseline; null without.
-objective      ``{metric, direction}`` of the study.
+objective      ``{metric, direction}`` of the study, and its ``target`` where it has one.
 tier           ``TierChosen.tier``; null before.
 limits         The study's ``limits``.
 data           Pin of the prepared data, empty without.
@@ -39,7 +39,7 @@ winner         ``{number, of, trials, config, derived, values, mean}``: the deci
                winner, whose number is ``of``; null before a verdict and where there is none.
 looks          ``[{look, decision, numbers}]`` of every ``LookTaken``.
 best_so_far    ``[{trial, spent_device_s, value}]``: a row for every finished trial of calibration or search (of a
-               search by a proxy: for every recheck, under the number of the trial it repeats) whose value is
+               search by a proxy: for every recheck, under the number of the trial it repeats) that has a value, which is
                better than all before it, in the order of finishing. ``spent_device_s`` is the sum of
                ``device_s`` of all attempts ended by then.
 spend          The ledger without a clock. ``evaluations``: seeds of trials with an attempt that ended and was
@@ -90,6 +90,7 @@ trials         ``[{number, phase, of, config, derived, values, value, outcome, s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -138,7 +139,7 @@ def summarise(events: Iterable[Event]) -> dict[str, Any]:
         "format": FORMAT,
         **_identity(state.created, state),
         **_outcome(state, derive),
-        "best_so_far": best.rows,
+        "best_so_far": best.rows(state.objective),
         "spend": _spend(ledger),
         "slot_use": slot_use(state),
         "contention": contention(state),
@@ -162,30 +163,35 @@ class BestSoFar:
     """The best value of calibration and search against what all attempts had cost by then."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self._finished: list[tuple[TrialState, float]] = []
         self._spent_device_s = 0.0
         self._seen = 0
-        self._best: float | None = None
-        self._proxied = False
 
     def apply(self, event: Event, state: RunState) -> None:
         """Take one event; ``state`` has it already."""
         if isinstance(event, AttemptEnded):
             self._spent_device_s += event.device_s
-        self._proxied = bool(state.study.get("proxy"))
         for number in state.completed[self._seen :]:
-            self._finished(state.trials[number], state.objective)
+            if state.trials[number].trial.phase in counted_phases(bool(state.study.get("proxy"))):
+                self._finished.append((state.trials[number], self._spent_device_s))
         self._seen = len(state.completed)
 
-    def _finished(self, trial: TrialState, objective: Objective) -> None:
-        loss = trial.loss(objective)
-        if loss is None or trial.trial.phase not in counted_phases(self._proxied):
-            return
-        if self._best is None or loss < self._best:
-            self._best = loss
-            value = objective.value(loss)
-            number = trial.trial.number if trial.trial.of is None else trial.trial.of
-            self.rows.append({"trial": number, "spent_device_s": self._spent_device_s, "value": value})
+    def rows(self, objective: Objective) -> list[dict[str, Any]]:
+        """The improvements, all by the target that counts in the end."""
+        best, rows = math.inf, []
+        for trial, spent_device_s in self._finished:
+            loss = trial.loss(objective)
+            value = objective.shown(loss)
+            if loss is not None and value is not None and loss < best:
+                best = loss
+                rows.append(
+                    {
+                        "trial": trial.trial.number if trial.trial.of is None else trial.trial.of,
+                        "spent_device_s": spent_device_s,
+                        "value": value,
+                    }
+                )
+        return rows
 
 
 def _identity(created: RunCreated, state: RunState) -> dict[str, Any]:
@@ -199,7 +205,7 @@ def _identity(created: RunCreated, state: RunState) -> dict[str, Any]:
         "study_hash": state.study_hash,
         "workload": study["workload"],
         "after": study.get("after"),
-        "objective": {key: study["objective"][key] for key in ("metric", "direction")},
+        "objective": study["objective"],
         "tier": state.tier.tier if state.tier else None,
         "limits": dict(study["limits"]),
         "data": state.data,
@@ -267,12 +273,11 @@ def _configured(trial: TrialState, derive: Derive) -> dict[str, Any]:
 
 
 def _values(trial: TrialState, objective: Objective) -> list[float | None]:
-    return [None if loss is None else objective.value(loss) for loss in trial.losses(objective)]
+    return [objective.shown(loss) for loss in trial.losses(objective)]
 
 
 def _mean(trial: TrialState, objective: Objective) -> float | None:
-    loss = trial.loss(objective)
-    return None if loss is None else objective.value(loss)
+    return objective.shown(trial.loss(objective))
 
 
 def _spend(ledger: Ledger) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from flopwise import registry
 from flopwise.errors import Problem, SpaceError
 from flopwise.space import Parameter, Space
+from flopwise.study.aim import aim_problems, evaluation_json, objective_json
 from flopwise.study.draft import read_draft
 from flopwise.study.execution import read_execution
 from flopwise.study.explain import not_one_of, read, shown, unknown_key
@@ -25,8 +26,6 @@ from flopwise.trial import Fidelity
 DEFAULT_GENERATIONS = {"population": 8, "generations": 4}
 DEFAULT_TRIALS = 32
 DEFAULT_CALIBRATION_SEEDS = 3
-UNSET = ("progress_timeout",)
-"""Keys of an evaluation that are left out where they are not set: a study without them keeps its hash."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,8 @@ class _Check:
     def run(self) -> Checked:
         """All checks in the order of the file's sections."""
         left = self._narrowed(self._fit(self._parameters()))
-        self._metric()
-        self._stop()
+        self._aim()
+        self._also()
         search = self._search(left.search_space())
         tiers = self._tiers()
         execution = self._execution()
@@ -93,8 +92,6 @@ class _Check:
     def _canonical(self, left: Narrowed, parts: Mapping[str, Any]) -> dict[str, Any]:
         draft = self.draft
         assert draft.objective is not None
-        unset = {key for key in UNSET if getattr(draft.evaluation, key) is None}
-        evaluation = draft.evaluation.model_dump(exclude=unset)
         return {
             "name": draft.name,
             "workload": draft.workload,
@@ -102,8 +99,8 @@ class _Check:
             "base": left.fit.base,
             "space": left.to_json(),
             **self._rules_json(left.fit),
-            "objective": draft.objective.model_dump(),
-            "evaluation": {**evaluation, "stop": fidelity_json(evaluation)},
+            "objective": objective_json(draft.objective),
+            "evaluation": evaluation_json(draft.evaluation),
             "search": parts["search"],
             "tiers": parts["tiers"],
             "limits": draft.limits.model_dump(exclude={"flops"} if draft.limits.flops is None else None),
@@ -203,24 +200,19 @@ class _Check:
         given = fidelity_json(self.draft.evaluation.model_dump())
         return Fidelity.from_json(given) if len(given) == 1 else Fidelity()
 
-    def _metric(self) -> None:
+    def _also(self) -> None:
         objective, spec = self.draft.objective, self.spec
-        if objective and spec and spec.metrics and objective.metric not in spec.metrics:
-            self._say("objective.metric", not_one_of(objective.metric, spec.metrics))
         for metric in self.draft.confirm.also:
             if objective and metric == objective.metric:
                 self._say(f"confirm.also.{metric}", "it is the objective's metric, and judged already; drop it here")
             elif spec and spec.metrics and metric not in spec.metrics:
                 self._say(f"confirm.also.{metric}", not_one_of(metric, spec.metrics))
 
-    def _stop(self) -> None:
-        given = fidelity_json(self.draft.evaluation.model_dump())
-        if len(given) > 1:
-            self._say("evaluation.stop", f"expected exactly one of {', '.join(given)}; drop the others")
+    def _aim(self) -> None:
+        draft = self.draft
         broken = any(p.key == "evaluation" or p.key.startswith("evaluation.stop") for p in self.problems)
-        if not given and not broken and self.spec is not None and self.spec.needs_stop:
-            example = "{flops: 1e12}, or with tokens, steps or seconds"
-            self._say("evaluation.stop", f"missing: how much training one evaluation buys; for example {example}")
+        executor = draft.execution.executor
+        self.problems += aim_problems(draft.objective, draft.evaluation, self.spec, executor, broken=broken)
 
     def _countable(self, base: Mapping[str, Any]) -> None:
         """A limit on FLOPs needs a workload that counts them."""

@@ -119,9 +119,19 @@ def file_form(canonical: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: search[key] for key in ("method", "seed", "asynchronous") if key in search}
     flat = {**kept, **search["options"]}
     found = {**copy.deepcopy(dict(canonical)), "search": flat, "policies": policies}
+    if "target" in found["objective"]:
+        found["objective"]["target"] = _target_form(found["objective"]["target"])
     if "derived" in found:
         found["derived"] = {key: derived["value"] for key, derived in found["derived"].items()}
     return found
+
+
+def _target_form(target: Mapping[str, Any]) -> dict[str, Any]:
+    """The value stands under the metric's name."""
+    return {
+        target["metric"]: target["value"],
+        **{key: target[key] for key in ("direction", "fallback", "tighten") if target[key]},
+    }
 
 
 def fidelity_json(evaluation: Mapping[str, Any]) -> dict[str, float]:

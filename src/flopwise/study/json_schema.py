@@ -15,6 +15,7 @@ from flopwise import registry
 from flopwise.study.fields import PARAMETER_KEY
 from flopwise.study.names import leaves
 from flopwise.study.schema import ExecutionSection, SearchSection, StudyFile
+from flopwise.target import SECONDS_TO_TARGET
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STANDARD = {
@@ -98,7 +99,7 @@ def _workload(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
             found["space"] = {"propertyNames": {"enum": varying}}
             found["derived"] = {"propertyNames": {"enum": keys}}
     if spec.metrics:
-        found["objective"] = {"properties": {"metric": {"enum": list(spec.metrics)}}}
+        found["objective"] = {"properties": {"metric": {"enum": [*spec.metrics, SECONDS_TO_TARGET]}}}
     required = {"required": ["evaluation"]} if spec.needs_stop else {}
     return {"if": given, "then": {"properties": found, **required}}
 

@@ -46,6 +46,7 @@ MOST_POLICIES = 64
 MOST_CONSTRAINTS = 100
 MOST_DERIVED = 100
 MOST_GROUPS = 32
+MOST_LEVELS = 16
 
 
 class Section(BaseModel):
@@ -60,6 +61,9 @@ When = Annotated[
     dict[ParameterKey, AllowedValues],
     Field(description="Other keys, and the values they must have for this one to matter."),
 ]
+
+
+Levels = Annotated[list[StrictFloat], Field(max_length=MOST_LEVELS)]
 
 
 class FloatParameter(Section):
@@ -115,6 +119,16 @@ ParameterSection = Annotated[
 ]
 
 
+class TargetSection(BaseModel):
+    """A metric and the value it is to reach, under the metric's name, beside these keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    direction: Literal["minimize", "maximize"] = Field("minimize", description="Which way the metric is better.")
+    fallback: Levels = Field([], description="Easier targets, tried in this order when nothing reaches the first.")
+    tighten: Levels = Field([], description="Harder targets, tried in this order when all get there equally fast.")
+
+
 class ObjectiveSection(Section):
     """What the study minimises or maximises."""
 
@@ -122,6 +136,7 @@ class ObjectiveSection(Section):
         description="A final value that every evaluation reports."
     )
     direction: Literal["minimize", "maximize"] = Field("minimize", description="Which way is better.")
+    target: TargetSection | None = Field(None, description="What seconds_to_target is the time to.")
 
 
 class StopSection(Section):
@@ -141,6 +156,10 @@ class EvaluationSection(Section):
     timeout: PositiveSeconds | None = Field(None, description="Longest wall time of one evaluation.")
     progress_timeout: PositiveSeconds | None = Field(
         None, description="Longest time that an evaluation may go without reporting a measurement."
+    )
+    validate_every: Count | None = Field(None, description="Steps between validations; none for the last step alone.")
+    count_validation: StrictBool | None = Field(
+        None, description="Whether the time of validations counts as training; none for false."
     )
 
 

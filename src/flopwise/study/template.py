@@ -35,12 +35,15 @@ groups:                      # names for parts of the space
 objective:
   metric: val_loss           # held-out loss
   direction: minimize
+  # the fewest seconds instead: metric: seconds_to_target, target: {{val_loss: 5.0, fallback: [5.5], tighten: [4.8]}}
 
 evaluation:                  # one training
   stop: {{flops: 3e11}}        # or tokens: 2M, steps: 300, seconds: 60
   seeds: 1                   # trainings per trial; its score is their mean
   timeout: 10m               # one training that takes longer is ended
   progress_timeout: null     # one that reports nothing for so long, such as 2m, hangs and is ended
+  validate_every: null       # steps between validations; null: after the last step alone
+  count_validation: null     # true: the time of validations counts as training
 
 search:
   method: cmaes              # cmaes (numbers only), tpe (anything), qmc, random, …: docs/searchers.md

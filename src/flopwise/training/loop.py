@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -16,6 +16,8 @@ from flopwise.errors import NonFinite
 from flopwise.training.devices import Device
 from flopwise.training.distributed import ALONE, Team
 from flopwise.training.optimizers.together import Optimizer
+from flopwise.training.stopwatch import Stopwatch
+from flopwise.training.validation import Validation, Validator
 
 ROWS = 200
 """About how many rows of the learning curve a training reports."""
@@ -71,6 +73,7 @@ class Recipe:
         micro_batch_size: Sequences computed at a time.
         clip: Longest gradient; None for no clipping.
         after_step: Called with the number of steps done after each; None for nothing.
+        validation: What to validate meanwhile, and when that is reason to end; None for nothing.
     """
 
     length: Length
@@ -79,6 +82,7 @@ class Recipe:
     micro_batch_size: int
     clip: float | None
     after_step: Callable[[int], None] | None = None
+    validation: Validation | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,11 @@ class Trained:
         tokens: Targets trained on.
         first_loss: Loss of the first batch, before any update; NaN when no step was made.
         train_loss: Mean loss over the last tenth of the steps; NaN when no step was made.
-        train_s: Wall seconds of the steps alone.
+        train_s: Wall seconds of the steps alone, warm-up left out.
         stopped: Whether somebody ended it early.
+        warmup_s: Wall seconds that the first step took beyond an average one.
+        reached: Whether it ended because its validation was good enough.
+        held_out: Values of the validation after the last step; empty without validation.
     """
 
     steps: int
@@ -100,10 +107,13 @@ class Trained:
     train_loss: float
     train_s: float
     stopped: bool
+    warmup_s: float = 0.0
+    reached: bool = False
+    held_out: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def tokens_per_s(self) -> float:
-        """Throughput of training, data loading included, evaluation not."""
+        """Throughput of training, data loading included, evaluation and warm-up not."""
         return self.tokens / self.train_s if self.train_s > 0 else 0.0
 
 
@@ -136,9 +146,10 @@ def train(
     curve = _Curve(listener, recipe.length)
     step = tokens = 0
     stopped = False
-    device.synchronize()
-    started = clock.monotonic()
-    while (progress := recipe.length.progress(step, clock.monotonic() - started)) < 1.0:
+    watch = Stopwatch(clock, device)
+    held_out = Validator(recipe.validation, watch, listener)
+    held_out.stepped(step)
+    while not held_out.reached and (progress := recipe.length.progress(step, watch.elapsed_s())) < 1.0:
         stopped = listener.should_stop()
         if stopped:
             break
@@ -148,12 +159,17 @@ def train(
         loss, length = _step(model, optimizer, batch, lr, recipe, device, step, team)
         step += 1
         tokens += batch.shape[0] * (batch.shape[1] - 1)
+        watch.stepped(step)
         curve.add(step, loss, length, lr, progress)
-    device.synchronize()
-    train_s = clock.monotonic() - started
+        held_out.stepped(step)
+    train_s, warmup_s = watch.train_s(step), watch.warmup_s(step)
     team.tell(None)
     curve.close()
-    return Trained(step, tokens, curve.first, curve.tail(), train_s, stopped)
+    if not stopped:
+        held_out.close(step)
+    return Trained(
+        step, tokens, curve.first, curve.tail(), train_s, stopped, warmup_s, held_out.reached, held_out.values
+    )
 
 
 def follow(

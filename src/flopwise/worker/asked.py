@@ -11,7 +11,8 @@ from flopwise.trial import Result
 from flopwise.wire import Job, Message, Reported
 from flopwise.worker import summary
 from flopwise.worker.context import AttemptContext
-from flopwise.worker.outcome import failure, judge
+from flopwise.worker.entry import judged
+from flopwise.worker.outcome import failure
 
 
 class _Straight:
@@ -50,8 +51,7 @@ class AskedAttempt:
             WorkloadError: If the metric is missing or not a number; nothing was written.
         """
         values = value if isinstance(value, Mapping) else {self._job.metric: value}
-        context = self.context
-        return self._write(judge(values, self._job.metric, context.facts, stopped=context.told_to_stop))
+        return self._write(judged(values, self.context))
 
     def failed(self, cause: str | BaseException) -> Reported:
         """An evaluation that gave nothing; an exception says by its type whether memory ran out."""

@@ -25,9 +25,13 @@ class Curve:
         self._every = 1
         self._count = 0
         self._last: tuple[int, float, dict[str, Any]] | None = None
+        self._whole: list[tuple[int, float, dict[str, Any]]] = []
 
-    def add(self, step: int, elapsed_s: float, values: dict[str, Any]) -> None:
-        """One more row."""
+    def add(self, step: int, elapsed_s: float, values: dict[str, Any], *, whole: bool = False) -> None:
+        """One more row; of those that are ``whole`` none goes."""
+        if whole:
+            self._whole.append((step, elapsed_s, values))
+            return
         self._last = (step, elapsed_s, values)
         if self._count % self._every == 0:
             self._rows.append(self._last)
@@ -41,4 +45,6 @@ class Curve:
         rows = self._rows
         if self._last is not None and rows[-1] is not self._last:
             rows = [*rows, self._last]
+        if self._whole:
+            rows = sorted([*rows, *self._whole], key=lambda row: row[1])
         return [{"step": step, "elapsed_s": elapsed_s, "values": values} for step, elapsed_s, values in rows]

@@ -20,6 +20,7 @@ from flopwise.worker.context import AttemptContext
 from flopwise.worker.objective import decode
 from flopwise.worker.outcome import failure, judge, judge_pin, refusal
 from flopwise.worker.outlet import Outlet
+from flopwise.worker.timing import timed
 
 
 def main(job: Job, fd: int, objective: str | None, asked: Callable[[], bool] | None = None) -> int:
@@ -74,14 +75,25 @@ def evaluate(job: Job, context: AttemptContext) -> Result:
         spec = registry.load("workloads", job.workload)
         if job.kind == "prepare":
             return judge_pin(_resolve(spec.prepare, job)(job.config, context), context.facts)
-        value = _resolve(spec.entry, job)(job.config, context)
-        return judge(value, job.metric, context.facts, stopped=context.told_to_stop)
+        return judged(_resolve(spec.entry, job)(job.config, context), context)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         _print(error, job)
         refused = refusal(error) if job.kind == "prepare" else {}
         return failure(error, {**context.facts, **refused}, stopped=context.asked())
+
+
+def judged(value: Any, context: AttemptContext) -> Result:
+    """What a workload returned as a result, with its seconds where the study has a target.
+
+    Raises:
+        WorkloadError: If it lacks what the study needs.
+    """
+    result = judge(value, context.metric, context.facts, stopped=context.told_to_stop)
+    if context.target is None or result.outcome != Outcome.OK:
+        return result
+    return timed(result, context.target, context.validations)
 
 
 def _print(error: BaseException, job: Job) -> None:

@@ -21,6 +21,7 @@ from flopwise.engine.verify.proposals import check_proposals
 from flopwise.engine.verify.records import Record, read_records
 from flopwise.engine.verify.run import Run, fold
 from flopwise.engine.verify.summaries import check_summaries
+from flopwise.engine.verify.timing import check_timing
 from flopwise.errors import FlopwiseError
 from flopwise.paths import RunFolder
 
@@ -76,6 +77,7 @@ def _checks(folder: RunFolder) -> dict[str, Check]:
         "plan": check_plan,
         "phases": check_phases,
         "verdict": check_verdict,
+        "timing": check_timing,
     }
 
 

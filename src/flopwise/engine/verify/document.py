@@ -152,7 +152,7 @@ def _values(trial: Trial | None, study: Mapping[str, Any]) -> dict[str, Any] | N
     if trial is None:
         return None
     event = trial.event
-    return {"number": event.number, **_config(trial, study), "values": trial.values(), "mean": _mean(trial)}
+    return {"number": event.number, **_config(trial, study), "values": trial.values(), "mean": trial.value()}
 
 
 def _config(trial: Trial, study: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,12 +171,6 @@ def leaves(nested: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield f"{above}{name}", value
 
 
-def _mean(trial: Trial) -> float | None:
-    """The mean in the user's metric: of the losses, turned back, so that it is the value ranked by."""
-    loss = trial.loss()
-    return -loss if loss is not None and trial.study["objective"]["direction"] == "maximize" else loss
-
-
 def _best_so_far(run: Run) -> list[dict[str, Any]]:
     """Improvements in the order of finishing, each with the device time of all ends up to there."""
     rows: list[dict[str, Any]] = []
@@ -188,10 +182,11 @@ def _best_so_far(run: Run) -> list[dict[str, Any]]:
         spent += end.device_s
         trial = finished.get(record.number)
         loss = trial.loss() if trial else None
-        if trial is not None and loss is not None and (best is None or loss < best):
+        value = trial.value() if trial else None
+        if trial is not None and loss is not None and value is not None and (best is None or loss < best):
             best = loss
             number = trial.event.number if trial.event.of is None else trial.event.of
-            rows.append({"trial": number, "spent_device_s": spent, "value": _mean(trial)})
+            rows.append({"trial": number, "spent_device_s": spent, "value": value})
     return rows
 
 
@@ -285,7 +280,7 @@ def _row(trial: Trial, study: Mapping[str, Any]) -> dict[str, Any]:
         "of": event.of,
         **_config(trial, study),
         "values": trial.values(),
-        "value": _mean(trial),
+        "value": trial.value(),
         "outcome": _outcome(trial),
         "seconds": sum(attempt.device_s for attempt in trial.attempts),
         "train_flops": _flops(trial),

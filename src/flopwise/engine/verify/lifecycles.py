@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from flopwise.engine.verify.difference import Difference, show
-from flopwise.engine.verify.parts import MOST_LOST, MOST_LOST_ALONE
+from flopwise.engine.verify.parts import DISTURBED_MOST, MOST_LOST, MOST_LOST_ALONE
 from flopwise.engine.verify.records import Record
 from flopwise.engine.verify.run import Attempt, Run, Session, Trial
 from flopwise.events import (
@@ -139,7 +139,11 @@ def _again(trial: Trial, before: Attempt, attempt: Attempt, attempts: list[Attem
         return
     earlier = [a.end for a in attempts if a.end is not None and a.started.number < attempt.started.number]
     counted = [end for end in earlier if not end.interrupted]
-    final = [a.end for a in attempts if a.end in counted and not a.again]
+    ended = [a for a in attempts if a.end in counted]
+    repeated = [a for a in ended if trial.disturbed(a)][:DISTURBED_MOST]
+    final = [a.end for a in ended if a.end is not None and not a.again and a not in repeated]
+    if before in repeated and not final:
+        return
     if final:
         yield Difference(where, "attempt", f"none: {final[0].attempt} ended as {final[0].outcome}", str(attempt.id))
     elif len(counted) > trial.study["execution"]["retries"]:

@@ -17,10 +17,12 @@ from scipy.special import ndtr, roots_jacobi, stdtr, stdtrit
 from flopwise.engine.verify.comparison import CLOSE, beside, evidence, judge, seeds_needed, unknown
 from flopwise.engine.verify.difference import Difference, compare, show
 from flopwise.engine.verify.run import Run
+from flopwise.engine.verify.timing import by_chance, compared, horizon, nobody
 
 SPENT = 0.05
 EXPONENT = 1.5
 FUTILE = 0.10
+RISK = 0.05
 
 NEAR = 2e-3
 """Relative tolerance of critical values, which are integrals; bounds are held to the one in the journal exactly."""
@@ -48,7 +50,11 @@ def check_looks(run: Run) -> Iterator[Difference]:
 def _look(
     run: Run, where: str, decision: str, found: dict[str, Any], until: Sequence[int], looks: Sequence[int]
 ) -> Iterator[Difference]:
-    losses = [_losses(run, of, until[-1]) for of in (0, run.phases["decide"][1].detail["chosen"])]
+    chosen = run.phases["decide"][1].detail["chosen"]
+    timed = "target" in run.study["objective"]
+    losses = [_losses(run, of, until[-1]) for of in (0, chosen)]
+    if timed:
+        losses = list(compared(run, chosen, until[-1]))
     both = [b is not None and w is not None for b, w in zip(*losses, strict=True)]
     pairs = tuple(n for n in (sum(both[:seeds]) for seeds in until) if n >= 2)
     last = len(until) == len(looks)
@@ -76,7 +82,11 @@ def _look(
         yield Difference(where, "numbers.chance", show(chance), show(found.get("chance")))
     numbers["chance"] = found.get("chance")
     yield from compare(where, numbers, found, "numbers", CLOSE)
-    yield from compare(where, word if last or _over(word, numbers) else "continue", decision, "decision")
+    over = last or _over(word, numbers)
+    if timed:
+        unsure = word == "GO" and not math.isinf(horizon(run, chosen, until[-1])) and by_chance(*losses) > RISK
+        word, over = ("INCONCLUSIVE", last) if unsure or nobody(run, chosen, until[-1]) else (word, over)
+    yield from compare(where, word if over else "continue", decision, "decision")
 
 
 def _beside(

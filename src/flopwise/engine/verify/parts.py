@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,42 @@ MOST_LOST = 10
 
 MOST_LOST_ALONE = 2
 """And with keepers that died while nothing else ran."""
+
+
+DISTURBED_MOST = 2
+CONTENDED = 0.1
+"""Larger shares of its slot's time that others took disturb an attempt."""
+
+NEVER = 1e9
+"""From here on a loss stands for a training that did not reach its target."""
+
+
+@dataclass
+class Aim:
+    """The target that trainings are compared by; None for the one that the study begins with."""
+
+    level: float | None = None
+
+    def seconds(self, end: AttemptEnded, target: Mapping[str, Any]) -> float | None:
+        """When an attempt reached it, by its own account; None where it did not."""
+        level = target["value"] if self.level is None else self.level
+        found: list[float | None] = [seconds for at, seconds in end.info.get("targets", []) if at == level]
+        return found[0] if found else None
+
+
+def never(end: AttemptEnded | None, target: Mapping[str, Any]) -> float | None:
+    """The place of an attempt that did not reach its target among those that did not; None where it failed."""
+    if end is None or end.outcome != "ok" or not end.info.get("last_validation"):
+        return None
+    value = min(max(end.info["last_validation"][2], -0.9 * NEVER), 0.9 * NEVER)
+    return 2 * NEVER + (value if target["direction"] == "minimize" else -value)
+
+
+def middle(losses: Sequence[float]) -> float:
+    """The median; of two in the middle their mean, unless the later one never reached the target."""
+    ordered = sorted(losses)
+    upper = ordered[len(ordered) // 2]
+    return upper if len(ordered) % 2 or upper >= NEVER else (ordered[len(ordered) // 2 - 1] + upper) / 2
 
 
 @dataclass
@@ -69,6 +106,7 @@ class Trial:
     event: TrialProposed
     study: dict[str, Any]
     attempts: list[Attempt] = field(default_factory=list)
+    aim: Aim = field(default_factory=lambda: Aim())
 
     def of_seed(self, index: int) -> list[Attempt]:
         """Attempts of one seed, in order."""
@@ -77,10 +115,19 @@ class Trial:
     def end(self, index: int) -> AttemptEnded | None:
         """The end that counts for a seed: not interrupted, and either final or out of retries."""
         counted = [a for a in self.of_seed(index) if a.end is not None and not a.end.interrupted]
+        disturbed = 0
         for tried, attempt in enumerate(counted):
-            if not attempt.again or tried >= self.study["execution"]["retries"]:
+            disturbed += self.disturbed(attempt)
+            repeated = self.disturbed(attempt) and disturbed <= DISTURBED_MOST
+            if not repeated and (not attempt.again or tried >= self.study["execution"]["retries"]):
                 return attempt.end
         return None
+
+    def disturbed(self, attempt: Attempt) -> bool:
+        """Its time is what the study is about, and its slot was used by others: it is run again, twice at most."""
+        end, timed = attempt.end, "target" in self.study["objective"]
+        known = end is not None and end.outcome == "ok" and end.contention is not None
+        return timed and known and end is not None and (end.contention or 0.0) > CONTENDED
 
     @property
     def ends(self) -> list[AttemptEnded | None]:
@@ -91,20 +138,40 @@ class Trial:
     def finished(self) -> bool:
         return all(end is not None for end in self.ends)
 
+    def failure(self) -> AttemptEnded | None:
+        """The first seed's end that is not ok; None while there is none."""
+        return next((end for end in self.ends if end is not None and end.outcome != "ok"), None)
+
     def values(self) -> list[float | None]:
-        """The metric of every seed; None where it failed, is missing, or has not ended."""
-        metric = self.study["objective"]["metric"]
-        return [end.metrics.get(metric) if end is not None and end.outcome == "ok" else None for end in self.ends]
+        """The metric of every seed; None where it failed, is missing, or has not ended, or never reached a target."""
+        metric, target = self.study["objective"]["metric"], self.study["objective"].get("target")
+        good = [end if end is not None and end.outcome == "ok" else None for end in self.ends]
+        if target:
+            return [None if end is None else self.aim.seconds(end, target) for end in good]
+        return [None if end is None else end.metrics.get(metric) for end in good]
 
     def losses(self) -> list[float | None]:
-        """:meth:`values` with smaller always better."""
-        sign = 1.0 if self.study["objective"]["direction"] == "minimize" else -1.0
-        return [None if value is None else sign * float(value) for value in self.values()]
+        """:meth:`values` with smaller always better; what never reached a target comes behind, by how far it came."""
+        objective = self.study["objective"]
+        sign, target = 1.0 if objective["direction"] == "minimize" else -1.0, objective.get("target")
+        pairs = zip(self.values(), self.ends, strict=True)
+        if target:
+            return [value if value is not None else never(end, target) for value, end in pairs]
+        return [None if value is None else sign * float(value) for value, _ in pairs]
 
     def loss(self) -> float | None:
-        """Mean over all seeds; None while one is missing or failed."""
+        """Mean over all seeds, with a target their median; None while one is missing or failed."""
         known = [loss for loss in self.losses() if loss is not None]
-        return sum(known) / len(known) if known and len(known) == len(self.event.seeds) else None
+        if not known or len(known) < len(self.event.seeds):
+            return None
+        return middle(known) if "target" in self.study["objective"] else sum(known) / len(known)
+
+    def value(self) -> float | None:
+        """:meth:`loss` in the user's metric; None too where the target was not reached."""
+        loss = self.loss()
+        if loss is None or ("target" in self.study["objective"] and loss >= NEVER):
+            return None
+        return -loss if self.study["objective"]["direction"] == "maximize" else loss
 
 
 @dataclass

@@ -52,7 +52,7 @@ def expected_plan(run: Run) -> dict[str, Any]:
     rates = _Rates(math.fsum(seconds) / len(seconds), len(run.sessions[-1].opened.slots), study)
     together, known = max(1, rates.slots // 2), sum(value is not None for value in trial.values())
     fresh = seeds_needed(noise, base or 0.0, share, measured_on=known, looks=confirm.get("looks", 1), together=together)
-    seeds = confirm["seeds"] or fresh
+    seeds = confirm["seeds"] or max(5 if "target" in study["objective"] else 0, fresh)
     training = _training(study, trial)
     spent = spend(run)
     probed = expected_probed(run, rates.seconds, rates.slots, noise)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flopwise.engine.verify.difference import Difference, compare
-from flopwise.engine.verify.parts import ON_ANOTHER_SLOT, Attempt, Session, Trial, failed
+from flopwise.engine.verify.parts import ON_ANOTHER_SLOT, Aim, Attempt, Session, Trial, failed
 from flopwise.engine.verify.records import Record
 from flopwise.events import (
     AttemptEnded,
@@ -29,6 +29,7 @@ from flopwise.events import (
     SessionOpened,
     SlotQuarantined,
     StudyRevised,
+    TargetChosen,
     TierChosen,
     TrialProposed,
     VerdictReached,
@@ -61,6 +62,8 @@ class Run:
     tier: tuple[Record, TierChosen] | None = None
     looks: list[tuple[Record, LookTaken]] = field(default_factory=list)
     verdict: tuple[Record, VerdictReached] | None = None
+    aim: Aim = field(default_factory=Aim)
+    aims: list[tuple[Record, TargetChosen]] = field(default_factory=list)
 
     @property
     def study(self) -> dict[str, Any]:
@@ -133,6 +136,9 @@ def _apply(run: Run, record: Record) -> Iterator[Difference]:
             run.looks.append((record, event))
         case VerdictReached() as event:
             run.verdict = (record, event)
+        case TargetChosen() as event:
+            run.aim.level = event.value
+            run.aims.append((record, event))
         case TrialProposed() as event:
             yield from _propose(run, event, record)
         case AttemptStarted() as event:
@@ -159,7 +165,7 @@ def _propose(run: Run, event: TrialProposed, record: Record) -> Iterator[Differe
     if event.number in run.trials:
         yield Difference(record.where, "number", "each trial proposed once", str(event.number))
         return
-    run.trials[event.number] = Trial(record, event, run.study)
+    run.trials[event.number] = Trial(record, event, run.study, aim=run.aim)
 
 
 def _start(run: Run, event: AttemptStarted, record: Record) -> Iterator[Difference]:

@@ -149,11 +149,12 @@ def _trials(state: RunState, intents: Mapping[str, float]) -> Iterator[FrozenTri
 
 def _frozen(trial: Known, form: OptunaForm, state: RunState) -> FrozenTrial:
     params, ranges = form(trial.trial.config)
-    loss = trial.loss(state.objective)
+    value = state.objective.shown(trial.loss(state.objective))
     outcome = trial_outcome(trial)
+    censored = outcome == Outcome.OK and value is None
     return create_trial(
-        state=STATES.get(outcome, TrialState.FAIL),
-        value=None if loss is None else state.objective.value(loss),
+        state=TrialState.FAIL if censored else STATES.get(outcome, TrialState.FAIL),
+        value=value,
         params=params,
         distributions=ranges,
         user_attrs=_attributes(trial, outcome),

@@ -24,6 +24,7 @@ class FunctionSpec:
     warm: str | None = None
     metrics: tuple[str, ...] = ()
     needs_stop = False
+    validates: tuple[str, ...] | None = None
 
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """No problem can be known beforehand."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +20,7 @@ from flopwise.training.loop import Length, Recipe, Trained, accumulate, train
 from flopwise.training.optimizers.adamw import AdamWOptions, adamw
 from flopwise.training.optimizers.together import Optimizer
 from flopwise.training.schedules import warmup_cosine
+from flopwise.training.validation import Validation
 from flopwise.trial import Fidelity
 from flopwise.workload import Context
 from flopwise.workloads.language_model import counts
@@ -139,19 +140,43 @@ def _processes(settings: TrainConfig, device: devices.Device) -> int:
 def _run(config: LanguageModelConfig, context: Context, device: devices.Device, team: Team) -> dict[str, float]:
     training = parts(config, context, device, team)
     dataset, model = training.dataset, training.model
-    held_out = _held_out(config, dataset)
-    trained = train(
-        training.module, training.optimizer, training.batches, training.recipe, device, context, RealClock(), team
-    )
+    measure = _measure(config, dataset, model, device)
+    recipe = replace(training.recipe, validation=_validation(context, measure))
+    trained = train(training.module, training.optimizer, training.batches, recipe, device, context, RealClock(), team)
     context.note(**_facts(config, model, trained, device), processes=team.size)
     if trained.stopped:
         context.note(flags=[f"stopped after {trained.steps} steps"])
         return {"train_loss": trained.train_loss} if trained.steps else {}
-    val_loss = held_out.loss(model, device)
-    context.note(flags=flags(trained.first_loss, val_loss))
+    held_out = trained.held_out or measure()
+    context.note(flags=flags(trained.first_loss, held_out["val_loss"]))
+    return {**held_out, "train_loss": trained.train_loss}
+
+
+def _measure(
+    config: LanguageModelConfig, dataset: Dataset, model: GPT, device: devices.Device
+) -> Callable[[], dict[str, float]]:
+    """Takes the held-out loss of the model as it is."""
+    held_out = _held_out(config, dataset)
     bytes_per_token = dataset.pin.bytes_per_token
-    bits = {} if bytes_per_token is None else {"val_bits_per_byte": bits_per_byte(val_loss, bytes_per_token)}
-    return {"val_loss": val_loss, **bits, "train_loss": trained.train_loss}
+
+    def measure() -> dict[str, float]:
+        val_loss = held_out.loss(model, device)
+        bits = {} if bytes_per_token is None else {"val_bits_per_byte": bits_per_byte(val_loss, bytes_per_token)}
+        return {"val_loss": val_loss, **bits}
+
+    return measure
+
+
+def _validation(context: Context, measure: Callable[[], Mapping[str, float]]) -> Validation | None:
+    """Validate as often as the study asks for; the training ends at the hardest target that it declares."""
+    if context.validate_every is None:
+        return None
+    target = context.target
+
+    def reached(values: Mapping[str, float]) -> bool:
+        return target is not None and target.reached(values[target.metric], target.hardest)
+
+    return Validation(context.validate_every, measure, reached, context.count_validation)
 
 
 def compiled(model: GPT) -> nn.Module:
@@ -237,6 +262,7 @@ def _facts(config: LanguageModelConfig, model: GPT, trained: Trained, device: de
         "parameters": sum(p.numel() for p in model.parameters()),
         "tokens_per_s": round(trained.tokens_per_s, 1),
         "train_s": round(trained.train_s, 4),
+        "warmup_s": round(trained.warmup_s, 4),
         "device": device.name,
         "dtype": device.dtype,
     }

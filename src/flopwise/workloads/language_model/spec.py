@@ -33,6 +33,7 @@ class LanguageModelSpec:
     warm: str | None = f"{_ROOM}.run:warm"
     metrics: tuple[str, ...] = ("val_loss", "val_bits_per_byte", "train_loss")
     needs_stop: bool = True
+    validates: tuple[str, ...] | None = ("val_loss", "val_bits_per_byte")
 
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """Everything that makes this config untrainable; empty when nothing does."""
