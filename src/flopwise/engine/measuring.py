@@ -33,5 +33,7 @@ def measuring(study: Mapping[str, Any]) -> Measuring:
 
 def validated(study: Mapping[str, Any]) -> str:
     """The metric whose rows are all kept; empty for none."""
-    told = measuring(study)
-    return told["metric"] if told["target"] or told["validate_every"] else ""
+    objective = study["objective"]
+    if "target" in objective:
+        return str(objective["target"]["metric"])
+    return str(objective["metric"]) if study.get("evaluation", {}).get("validate_every") else ""

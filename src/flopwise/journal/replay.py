@@ -263,7 +263,7 @@ class RunState:
         if attempt.ended is not None:
             raise JournalDamaged(f"attempt {event.attempt} ended twice")
         attempt.ended = event
-        timed = "target" in self.study["objective"] and event.outcome == Outcome.OK
+        timed = "target" in self.study.get("objective", {}) and event.outcome == Outcome.OK
         attempt.disturbed = timed and is_contended(event.contention)
         self._running.pop(attempt.id, None)
         trial = self.trials[attempt.id.trial]
