@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from flopwise.objective import Objective, measured
+from flopwise.objective import Objective, uncensored
 from flopwise.target import Point, Target, points
 
 CURVE = [Point(0, 0.0, 9.0), Point(50, 10.0, 6.0), Point(100, 20.0, 4.0), Point(150, 30.0, 4.5), Point(200, 40.0, 3.0)]
@@ -65,7 +65,7 @@ def test_the_censored_come_last_and_among_themselves_by_how_far_they_came() -> N
     assert losses.pop("broken") is None
     assert sorted(losses, key=lambda name: losses[name] or math.inf) == ["fast", "slow", "near", "far"]
     assert [objective.shown(loss) for loss in losses.values()] == [3.0, 30000.0, None, None]
-    assert measured(losses.values(), objective) == (3.0, 30000.0)
+    assert uncensored(losses.values(), objective) == (3.0, 30000.0)
 
 
 def test_another_target_in_force_ranks_anew() -> None:

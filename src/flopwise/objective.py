@@ -105,7 +105,7 @@ class Objective:
         return None if value is None else 2 * UNREACHED + target.sign * max(-FURTHEST, min(value, FURTHEST))
 
 
-def measured(losses: Iterable[float | None], objective: Objective) -> tuple[float, ...]:
+def uncensored(losses: Iterable[float | None], objective: Objective) -> tuple[float, ...]:
     """The losses that are values: neither failed nor censored."""
     return tuple(loss for loss in losses if loss is not None and objective.reached(loss))
 

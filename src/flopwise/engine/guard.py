@@ -14,7 +14,7 @@ from flopwise.engine.flops import Appetite
 from flopwise.engine.recheck import proxy_pairs
 from flopwise.events import AttemptEnded, PolicyRaised, TierChosen
 from flopwise.journal.replay import RunState
-from flopwise.objective import measured
+from flopwise.objective import uncensored
 from flopwise.policies.evaluations import Evaluations, Finished
 from flopwise.policies.pace import Pace, Timing
 from flopwise.policies.policy import History, Policy, ProxyPairs
@@ -129,7 +129,7 @@ class Guard:
 
     def _noise_sd(self, state: RunState) -> float | None:
         """Of the baseline's losses; computed again only when there is another one."""
-        losses = measured(state.trials[0].losses(state.objective), state.objective)
+        losses = uncensored(state.trials[0].losses(state.objective), state.objective)
         if len(losses) != self._noise[0]:
             self._noise = (len(losses), noise_sd(losses))
         return self._noise[1]

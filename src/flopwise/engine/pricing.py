@@ -11,7 +11,7 @@ from flopwise.engine.flops import measured
 from flopwise.engine.probes import Probes
 from flopwise.engine.recheck import search_stop
 from flopwise.journal.replay import RunState
-from flopwise.objective import measured
+from flopwise.objective import uncensored
 from flopwise.registry import load
 from flopwise.study import full_config
 from flopwise.trial import Fidelity, Phase
@@ -38,7 +38,7 @@ def price(state: RunState, ledger: Ledger, slots: int) -> Plan:
         study,
         Calibration(
             seconds=tuple(end.device_s for end in finals),
-            losses=measured(baseline.losses(state.objective), state.objective),
+            losses=uncensored(baseline.losses(state.objective), state.objective),
             peak_rss_bytes=max(peaks, default=None),
         ),
         slots=slots,
