@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import flopwise
+from flopwise.contention import is_contended
 from flopwise.engine.verify import verify
 from flopwise.engine.verify.records import read_records
 from flopwise.engine.verify.run import fold
 from flopwise.engine.verify.timing import check_timing
 from flopwise.errors import InputError, StudyError
-from flopwise.events import AttemptEnded, Measured, TargetChosen
+from flopwise.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Event,
+    Measured,
+    RunCreated,
+    TargetChosen,
+    TrialProposed,
+)
+from flopwise.journal.replay import RunState
 from flopwise.paths import RunFolder
 from flopwise.report.read import read_run
 from flopwise.report.targets import ladder
 from flopwise.study import parse_study
+from flopwise.target import Target
 
 STEPS = 100
 
@@ -173,3 +188,71 @@ def test_a_language_model_has_to_validate_what_is_its_target(objective: str, eva
     )
     with pytest.raises(StudyError, match=message):
         parse_study(text)
+
+
+def spin(config: dict[str, Any], context: Any) -> dict[str, float]:
+    """Busy for a fifth of a CPU second."""
+    until = time.process_time() + 0.2
+    while time.process_time() < until:
+        pass
+    context.report(1, val_loss=4.0)
+    return {"val_loss": 4.0}
+
+
+def test_on_a_contended_slot_attempts_are_marked_and_repeated_at_most_twice(tmp_path: Path) -> None:
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+    try:
+        flopwise.Study(
+            name="timed",
+            space={"rate": flopwise.Float(0.0, 1.0)},
+            objective=spin,
+            metric="seconds_to_target",
+            target={"val_loss": 5.0},
+            evaluations=1,
+            calibration={"seeds": 2},
+            limits={"evaluations": 3},
+            execution={"slots": 1},
+            runs=tmp_path / "runs",
+        ).run(quiet=True)
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    found = ends(tmp_path)
+    marked = [end for end in found if is_contended(end.contention)]
+    assert len(marked) > 3
+    assert {end.attempt.rpartition(".a")[0] for end in marked} <= {"t0000.s0", "t0000.s1", "t0001.s0"}
+    assert max(int(end.attempt.rpartition(".a")[2]) for end in found) == 3
+    assert {end.outcome for end in found} == {"ok"}
+    assert verify(folder(tmp_path)) == []
+
+
+def test_an_undisturbed_attempt_ends_the_repeating_and_other_studies_do_not_repeat() -> None:
+    for timed, contentions, tries in ((True, [0.5, 0.02], 2), (True, [0.5] * 5, 3), (False, [0.5], 1)):
+        state = RunState(contended_attempts(contentions[:tries], timed=timed))
+        assert state.trials[0].finished
+        assert [attempt.disturbed for attempt in state.trials[0].attempts] == [timed and c > 0.1 for c in contentions][
+            :tries
+        ]
+        if tries > 1:
+            assert not RunState(contended_attempts(contentions[: tries - 1], timed=timed)).trials[0].finished
+
+
+def contended_attempts(contentions: list[float], *, timed: bool) -> list[Event]:
+    """One evaluation, tried again and again."""
+    objective: dict[str, Any] = {"metric": "seconds_to_target", "direction": "minimize"}
+    if timed:
+        objective["target"] = Target("val_loss", 5.0).to_json()
+    study = {"objective": objective, "execution": {"retries": 2}}
+    info = {"targets": [[5.0, 3.0]], "last_validation": [9, 3.0, 4.0]}
+    events: list[Event] = [
+        RunCreated(1, "r", "0", study, "", "", "", {}, ""),
+        TrialProposed(0, "calibrate", {}, {}, [1]),
+    ]
+    for number, contention in enumerate(contentions, start=1):
+        name = f"t0000.s0.a{number}"
+        events.append(AttemptStarted(name, 1, 0, None, 1))
+        events.append(
+            AttemptEnded(name, "ok", {"seconds_to_target": 3.0}, info, 0.0, 4.0, 4.0, 0.0, contention=contention)
+        )
+    return events
