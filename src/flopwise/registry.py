@@ -22,6 +22,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "qmc": "flopwise.searchers.qmc:QuasiRandom",
         "grid": "flopwise.searchers.grid:Grid",
         "fixed": "flopwise.searchers.fixed:Fixed",
+        "staged": "flopwise.searchers.staged:Staged",
     },
     "executors": {
         "local": "flopwise.executors.local:LocalExecutor",

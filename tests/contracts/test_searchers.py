@@ -41,19 +41,24 @@ CONDITIONAL = Space(
 )
 SLOTS = 3
 NAMES = registry.names("searchers")
+LISTED = ("fixed", "staged")
+"""Searchers that propose what their options list."""
 ALL = pytest.mark.parametrize("name", NAMES)
-DRAWN = pytest.mark.parametrize("name", [name for name in NAMES if name != "fixed"])
+DRAWN = pytest.mark.parametrize("name", [name for name in NAMES if name not in LISTED])
 ONE_BY_ONE = pytest.mark.parametrize("name", [n for n in NAMES if not registry.load("searchers", n).generational])
 
 
 def options(name: str, space: Space = SPACE) -> Any:
-    """What a study file would have to say: nothing, but for the list of ``fixed``."""
+    """What a study file would have to say: nothing, but for the lists of ``fixed`` and ``staged``."""
     kind = registry.load("searchers", name)
-    if name != "fixed":
+    if name not in LISTED:
         return kind.Options()
     stream = random.Random(7)
     points = [[stream.random() for _ in space.keys] for _ in range(POPULATION * GENERATIONS)]
-    return kind.Options(configs=[space.decode(point) for point in points])
+    configs = [space.decode(point) for point in points]
+    if name == "staged":
+        return kind.Options(questions={"A": {"configs": configs}}, refine={"trials": 0})
+    return kind.Options(configs=configs)
 
 
 def make(name: str, seed: int = 0, space: Space = SPACE, population: int = POPULATION) -> Any:
@@ -335,7 +340,7 @@ def test_a_finite_searcher_proposes_all_it_has_and_not_one_more(name: str) -> No
 
 
 def test_there_are_searchers_of_every_sort() -> None:
-    assert {"random", "cmaes", "tpe", "nsga2", "qmc", "grid", "fixed"} <= set(NAMES)
+    assert {"random", "cmaes", "tpe", "nsga2", "qmc", "grid", "fixed", "staged"} <= set(NAMES)
 
 
 @ALL

@@ -29,7 +29,8 @@ MIXED = Space({"x": Float(0, 1), "kind": Categorical(("a", "b"))})
 
 def options(name: str) -> Any:
     kind = registry.load("searchers", name)
-    return kind.Options(**({"configs": [{"x": 0.1, "kind": "a"}]} if name == "fixed" else {}))
+    needed = {"fixed": {"configs": [{"x": 0.1, "kind": "a"}]}, "staged": {"questions": {"A": {"grid": {"x": [0.1]}}}}}
+    return kind.Options(**needed.get(name, {}))
 
 
 def test_the_commands_of_the_page_work(tmp_path: Path, call_flopwise: Any) -> None:

@@ -67,7 +67,10 @@ class Search:
 
     def complete(self, state: RunState) -> bool:
         """Whether every trial of the tier is proposed and finished."""
-        return state.proposed(Phase.SEARCH) >= self._total and not state.unfinished_count(Phase.SEARCH)
+        if state.unfinished_count(Phase.SEARCH):
+            return False
+        proposed = state.proposed(Phase.SEARCH)
+        return proposed >= self._total or not self._room(state, proposed, 0)
 
     def propose(self, state: RunState) -> list[Event]:
         """New trials, as many as may be proposed now; often none."""
@@ -75,7 +78,8 @@ class Search:
         if self._population and self._waits:
             ordinals = self._rest_of_generation(proposed, unfinished, self._population)
         else:
-            ordinals = self._ordinals(proposed, self._slots - unfinished)
+            room = self._room(state, proposed, unfinished)
+            ordinals = self._ordinals(proposed, min(self._slots - unfinished, room))
         if not ordinals:
             return []
         self._tell(state)
@@ -88,6 +92,14 @@ class Search:
         if begun == 0 and unfinished:
             return []
         return self._ordinals(proposed, population - begun)
+
+    def _room(self, state: RunState, proposed: int, unfinished: int) -> int:
+        """How many more trials the searcher can propose, where it has stages that wait for each other."""
+        room = getattr(self._searcher, "room", None)
+        if room is None:
+            return self._total
+        self._tell(state)
+        return int(room(proposed, unfinished))
 
     def _ordinals(self, proposed: int, wanted: int) -> list[int]:
         count = max(0, min(wanted, self._total - proposed))

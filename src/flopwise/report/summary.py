@@ -39,8 +39,8 @@ winner         ``{number, of, trials, config, derived, values, mean}``: the deci
                winner, whose number is ``of``; null before a verdict and where there is none.
 looks          ``[{look, decision, numbers}]`` of every ``LookTaken``.
 best_so_far    ``[{trial, spent_device_s, value}]``: a row for every finished trial of calibration or search (of a
-               search by a proxy: for every recheck, under the number of the trial it repeats) that has a value, which is
-               better than all before it, in the order of finishing. ``spent_device_s`` is the sum of
+               search by a proxy: for every recheck, under the number of the trial it repeats) that has a value,
+               which is better than all before it, in the order of finishing. ``spent_device_s`` is the sum of
                ``device_s`` of all attempts ended by then.
 spend          The ledger without a clock. ``evaluations``: seeds of trials with an attempt that ended and was
                not interrupted. ``device_s``, ``attempts_price``: sums of ``device_s`` and ``price`` over all

@@ -63,6 +63,11 @@ class Constrained:
         self._history: list[tuple[Told, ...]] = []
         self._searchers = [make(seed)]
 
+    @property
+    def room(self) -> Callable[[int, int], int] | None:
+        """Of a searcher with stages: how many more trials may be asked for."""
+        return getattr(self._searchers[0], "room", None)
+
     def ask(self, numbers: Sequence[int]) -> list[Proposal]:
         """One allowed proposal a trial number; see :class:`flopwise.searchers.searcher.Searcher`.
 

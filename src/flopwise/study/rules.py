@@ -77,6 +77,11 @@ class Rules:
     def __bool__(self) -> bool:
         return bool(self._constraints or self._derived)
 
+    @property
+    def forbids(self) -> bool:
+        """Whether there are constraints."""
+        return bool(self._constraints)
+
     def derive(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Every derived key's value.
 

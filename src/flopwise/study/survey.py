@@ -100,6 +100,11 @@ def finite_problems(
     """
     if not rules:
         return []
+    if hasattr(searcher, "room"):
+        reason = "its questions say what is run, and what comes of them is not known beforehand"
+        return (
+            [Problem("constraints", f"cannot be kept by a staged search: {reason}; drop them")] if rules.forbids else []
+        )
     numbers = range(1, searcher.size(space, options) + 1)
     for proposal in searcher(space, 0, options, baseline, None).ask(numbers):
         why = rules.objection(proposal.config)

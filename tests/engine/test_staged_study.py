@@ -1,0 +1,99 @@
+"""A staged study, whole: questions, winners carried on, the fine grid, and every proposal derived again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flopwise
+from flopwise.engine.verify import verify
+from flopwise.errors import StudyError
+from flopwise.paths import RunFolder
+
+SPACE = {
+    "method": flopwise.Categorical(("cubic", "polar")),
+    "lr": flopwise.Float(1e-3, 1e-1, "log"),
+    "lazy": flopwise.Int(1, 20),
+}
+BASE = {"method": "polar", "lr": 3e-3, "lazy": 7}
+QUESTIONS: dict[str, Any] = {
+    "A": {"ask": "does polar pay?", "grid": {"method": ["cubic", "polar"]}, "configs": [{"lr": 3e-3}, {"lr": 1e-2}]},
+    "B": {"base": {"method": {"best_of": "A"}}, "grid": {"lazy": [3, 10, 20]}},
+    "C": {"base": {"method": {"best_of": "A"}, "lazy": {"best_of": "B"}}, "grid": {"lr": [5e-3, 2e-2, 5e-2]}},
+}
+
+
+def train(config: dict[str, Any], context: Any) -> dict[str, float]:
+    """Polar is better a step, cubic steps are quicker; 0.02 is the best rate, 10 the best frequency."""
+    rate = (
+        4.0
+        + (1.0 if config["method"] == "polar" else 0.0)
+        - 40 * abs(config["lr"] - 0.02)
+        - abs(config["lazy"] - 10) / 10
+    )
+    step_s = 0.16 if config["method"] == "polar" else 0.1
+    loss = 8.0
+    for step in range(0, 101, 10):
+        loss = 8.0 - rate * step / 100
+        context.report(step, val_loss=loss, train_s=step_s * step)
+        if context.should_stop():
+            break
+    return {"val_loss": loss}
+
+
+def study(tmp_path: Path, **more: Any) -> flopwise.Study:
+    search = {"method": "staged", "questions": QUESTIONS, "refine": {"trials": 6, "top": 3, "levels": 4}}
+    settings: dict[str, Any] = {
+        "name": "staged",
+        "space": SPACE,
+        "base": BASE,
+        "objective": train,
+        "metric": "seconds_to_target",
+        "target": {"val_loss": 5.0},
+        "search": search,
+        "calibration": {"seeds": 2},
+        "confirm": {"top": 1, "seeds": 2},
+        "execution": {"executor": "inline"},
+        "policies": {"patience": False, "throughput": False},
+        "runs": tmp_path / "runs",
+    }
+    return flopwise.Study(**{**settings, **more})
+
+
+def test_the_stages_follow_each_other_and_every_proposal_is_derived_again(tmp_path: Path) -> None:
+    done = study(tmp_path).run(quiet=True)
+    configs = [trial["config"] for trial in done.trials if trial["phase"] == "search"]
+    assert [(c["method"], c["lr"]) for c in configs[:4]] == [
+        ("cubic", 3e-3), ("cubic", 1e-2), ("polar", 3e-3), ("polar", 1e-2)
+    ]  # fmt: skip
+    assert {c["method"] for c in configs[4:]} == {"cubic"}
+    assert [c["lazy"] for c in configs[4:7]] == [3, 10, 20]
+    assert {c["lazy"] for c in configs[7:10]} == {10}
+    assert 10 < len(configs) <= 16
+    assert done.best is not None and done.best["config"]["method"] == "cubic"
+    assert verify(RunFolder(tmp_path / "runs" / "staged")) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"constraints": ["lazy <= 10"]}, "constraints: cannot be kept by a staged search"),
+        ({"search": {"method": "staged"}}, "search.questions: missing"),
+        (
+            {
+                "search": {
+                    "method": "staged",
+                    "questions": {"A": {"base": {"lr": {"best": "B"}}, "grid": {"lazy": [3]}}},
+                }
+            },
+            "expected a value or {best_of: QUESTION}",
+        ),
+        ({"search": {"method": "staged", "questions": {"A": {}}}}, "search.questions.A: asks nothing"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_runs(tmp_path: Path, more: Any, message: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        study(tmp_path, **more)
+    assert message in str(caught.value)
