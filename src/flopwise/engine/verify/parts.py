@@ -58,7 +58,7 @@ def never(end: AttemptEnded | None, target: Mapping[str, Any]) -> float | None:
     """The place of an attempt that did not reach its target among those that did not; None where it failed."""
     if end is None or end.outcome != "ok" or not end.info.get("last_validation"):
         return None
-    value = min(max(end.info["last_validation"][2], -0.9 * NEVER), 0.9 * NEVER)
+    value = min(max(float(end.info["last_validation"][2]), -0.9 * NEVER), 0.9 * NEVER)
     return 2 * NEVER + (value if target["direction"] == "minimize" else -value)
 
 
