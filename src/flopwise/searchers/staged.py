@@ -52,6 +52,7 @@ class Staged:
         refine: Refine = Refine()
 
     generational: ClassVar[bool] = False
+    asynchronous: ClassVar[bool] = True
 
     def __init__(
         self, space: Space, seed: int, options: Options, centre: Mapping[str, Any], population: int | None
@@ -104,6 +105,8 @@ class Staged:
             if number in span:
                 return self._proposal(number, self._configs(name)[number - span.start])
         first = max(span.stop for span in self._spans.values())
+        if number < 1:
+            raise ValueError(f"asked for trial {number}, but search trials are numbered from 1")
         configs = self._fine(first)
         if not first <= number < first + len(configs):
             raise ValueError(f"asked for trial {number}, but the trials are 1 to {first + len(configs) - 1}")
