@@ -36,7 +36,7 @@ class Timed:
         self, steps: int, every: int, reached: Callable[[Any], bool] = lambda _: False, counted: bool = False
     ) -> Trained:
         validation = Validation(every, self.measure, reached, counted)
-        how = Recipe(Length(steps=steps), 0.1, lambda _: 1.0, 4, None, validation)
+        how = Recipe(Length(steps=steps), 0.1, lambda _: 1.0, 4, None, validation=validation)
         optimizer = adamw(self.model, AdamWOptions(0.1))
         return train(self.model, optimizer, self.batches, how, Device("cpu"), self.listener, self.clock)
 
@@ -93,7 +93,7 @@ def test_validation_does_not_change_what_is_trained(bigram: nn.Module, listener:
 
 def test_validation_takes_no_time_from_a_length_in_seconds(timed: Timed) -> None:
     validation = Validation(2, timed.measure)
-    how = Recipe(Length(seconds=FIRST_S + 5 * STEP_S), 0.1, lambda _: 1.0, 4, None, validation)
+    how = Recipe(Length(seconds=FIRST_S + 5 * STEP_S), 0.1, lambda _: 1.0, 4, None, validation=validation)
     done = train(
         timed.model,
         adamw(timed.model, AdamWOptions(0.1)),
