@@ -88,7 +88,7 @@ def test_disturbed_seeds_are_left_out_of_both() -> None:
     baseline: list[Duration | None] = [Duration(500.0, True), *(Duration(20.0 + i, True) for i in range(3))]
     found = judge(baseline, winner, [True, False, False, False])
     assert found.numbers["n"] == 3 and found.numbers["baseline_mean"] == 21.0
-    assert "Left out: 1" in found.reasons[-1]
+    assert "Left out on 1 fresh seeds" in found.reasons[-1]
     assert judge(baseline, winner, [True] * 4).verdict == "INCONCLUSIVE"
 
 

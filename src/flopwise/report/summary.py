@@ -259,8 +259,8 @@ def _decided(state: RunState, of: int, derive: Derive) -> dict[str, Any] | None:
         return None
     losses = [loss for trial in trials for loss in trial.losses(state.objective)]
     known = [loss for loss in losses if loss is not None]
-    mean = state.objective.value(sum(known) / len(known)) if len(known) == len(losses) else None
-    values = [None if loss is None else state.objective.value(loss) for loss in losses]
+    mean = state.objective.shown(state.objective.together(known)) if len(known) == len(losses) else None
+    values = [state.objective.shown(loss) for loss in losses]
     return {**found[0], "trials": [trial.trial.number for trial in trials], "values": values, "mean": mean}
 
 

@@ -14,6 +14,7 @@ from flopwise.engine.verify.charges import spend
 from flopwise.engine.verify.comparison import pooled_sd
 from flopwise.engine.verify.difference import Difference, compare
 from flopwise.engine.verify.packing import expected_packing
+from flopwise.engine.verify.parts import NEVER, middle
 from flopwise.engine.verify.run import Attempt, Run, Session, Trial, fold
 from flopwise.engine.verify.stragglers import expected_stragglers
 from flopwise.events import AttemptEnded, AttemptStarted, SessionClosed, SlotQuarantined
@@ -144,6 +145,10 @@ def _fresh(run: Run, of: int) -> dict[str, Any] | None:
     sign = -1.0 if run.study["objective"]["direction"] == "maximize" else 1.0
     losses = [sign * float(value) for value in values if value is not None]
     mean = sign * (sum(losses) / len(losses)) if len(losses) == len(values) else None
+    if "target" in run.study["objective"]:
+        known = [loss for trial in trials for loss in trial.losses() if loss is not None]
+        mean = middle(known) if len(known) == len(values) else None
+        mean = None if mean is None or mean >= NEVER else mean
     numbers = [trial.event.number for trial in trials]
     return {**(_values(trials[0], run.study) or {}), "trials": numbers, "values": values, "mean": mean}
 
