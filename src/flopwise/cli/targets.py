@@ -19,7 +19,7 @@ Asked = Annotated[list[float] | None, typer.Option("--target", help="A value of 
 
 
 def command(run: RunName, target: Asked = None, as_json: Json = False, runs: Runs = RUNS) -> None:
-    """How many configs reached which target, how fast, and which target tells them apart."""
+    """Read the time to any target from a run's learning curves."""
     found = ladder(read_run(find_run(run, runs)), target or ())
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
