@@ -6,6 +6,7 @@
     │   ├── SpaceError            a search space or a config that does not fit it
     │   ├── ExpressionError       an expression that cannot be read, or has no value for a config
     │   └── RunError              a run folder that is missing, foreign, finished or held by another process
+    │       └── StillPaused       exit code 3: its pause has to be accepted, or something changed, before it goes on
     ├── JournalError              exit code 4
     │   └── JournalDamaged        a record that is not what was written
     ├── ExecutorError             slots or keeper could not be set up
@@ -131,6 +132,12 @@ class ExpressionError(InputError):
 
 class RunError(InputError):
     """A run folder that cannot be used for what was asked."""
+
+
+class StillPaused(RunError):
+    """A paused run that nobody has answered."""
+
+    exit_code = 3
 
 
 class JournalError(FlopwiseError):

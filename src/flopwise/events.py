@@ -91,8 +91,8 @@ class SessionClosed(Event):
     """A coordinator let the run go in good order.
 
     Args:
-        reason: planned, finished, paused, interrupted or failed; packed when only the way of cutting the machine
-            was measured, and another session goes on.
+        reason: planned, finished, stopped, paused, interrupted or failed; packed when only the way of cutting the
+            machine was measured, and another session goes on.
         detail: One line for people.
         t: Monotonic time of closing, in seconds.
     """
@@ -356,7 +356,7 @@ class PolicyRaised(Event):
 
     Args:
         policy: Its name.
-        action: ``pause``, ``stop`` (the study is settled) or ``end_search`` (go on to confirmation).
+        action: ``pause``, ``stop`` (the study is settled), ``end_search`` (go on to confirmation) or ``note`` (go on).
         cause: One sentence.
         evidence: The numbers behind it.
     """
@@ -402,6 +402,37 @@ class TargetChosen(Event):
     value: float
     reason: str
     counts: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class SlotExcluded(Event):
+    """The user takes a slot out of the run: its cores and accelerators are not used again, in any session.
+
+    Args:
+        slot: Its index in the session before.
+        session: That session's number.
+        host: Whose cores they are.
+        cores: Of the slot; empty where slots have none, and its index is meant.
+        accelerators: Of the slot.
+    """
+
+    slot: int
+    session: int
+    host: str
+    cores: list[int]
+    accelerators: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Amended(Event):
+    """The user changed limits or policies of a run.
+
+    Args:
+        changes: One dict a change: key (``limits.price``, ``policies.crash_rate``), before and after, as in the
+            canonical study; the study is the one before with ``after`` in its place.
+    """
+
+    changes: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)

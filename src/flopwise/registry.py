@@ -30,9 +30,12 @@ BUILTIN: dict[str, dict[str, str]] = {
         "simulated": "flopwise.executors.simulated:SimulatedExecutor",
     },
     "policies": {
+        "non_finite": "flopwise.policies.non_finite:NonFinite",
         "crash_rate": "flopwise.policies.crash_rate:CrashRate",
         "crash_loop": "flopwise.policies.crash_loop:CrashLoop",
+        "time_drift": "flopwise.policies.time_drift:TimeDrift",
         "patience": "flopwise.policies.patience:Patience",
+        "flat": "flopwise.policies.flat:Flat",
         "throughput": "flopwise.policies.throughput:Throughput",
         "proxy_agreement": "flopwise.policies.proxy_agreement:ProxyAgreement",
     },

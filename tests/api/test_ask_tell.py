@@ -114,11 +114,13 @@ def test_outcomes_are_those_of_attempts_in_processes(tmp_path: Path) -> None:
 
 
 def test_a_policy_pauses_and_the_next_loop_goes_on(tmp_path: Path) -> None:
-    with study(tmp_path, evaluations=40).asking(quiet=True) as asking:
+    own = study(tmp_path, evaluations=40, policies={"flat": False})
+    with own.asking(quiet=True) as asking:
         while trial := asking.ask():
             asking.tell(trial, 1.0) if trial.number == 0 else asking.tell(trial, failed="out of luck")
     assert asking.done.reason == "paused" and len(asking.trials) < 20
-    with study(tmp_path, evaluations=40).asking(quiet=True) as again:
+    policy = asking.done.summary["policies"][-1]["policy"]
+    with own.asking(quiet=True, accept=policy) as again:
         finish(again)
     assert (again.done.reason, again.done.folder) == ("finished", asking.done.folder)
     assert verify(RunFolder(again.done.folder)) == []

@@ -13,7 +13,7 @@ import pytest
 
 import flopwise
 from flopwise.engine.verify import verify
-from flopwise.errors import InputError, RunError, StudyError
+from flopwise.errors import InputError, RunError, StillPaused, StudyError
 from flopwise.journal.log import Journal
 from flopwise.paths import RunFolder
 
@@ -115,7 +115,10 @@ def test_run_goes_on_after_a_pause(tmp_path: Path) -> None:
 
     paused = study(tmp_path, crashes_at_first, evaluations=16).run(quiet=True)
     flag.touch()
-    done = study(tmp_path, crashes_at_first, evaluations=16).run(quiet=True)
+    policy = paused.summary["policies"][-1]["policy"]
+    with pytest.raises(StillPaused, match=f"paused by {policy}"):
+        study(tmp_path, crashes_at_first, evaluations=16).run(quiet=True)
+    done = study(tmp_path, crashes_at_first, evaluations=16).run(quiet=True, accept=policy)
     assert (paused.reason, done.reason) == ("paused", "finished")
     assert done.folder == paused.folder
     assert verify(RunFolder(done.folder)) == []

@@ -35,25 +35,32 @@ def loop(ends: str, consecutive: int = 5, **more: int) -> Decision | None:
         ("x", False),
         (".x", False),
         ("xx", True),
-        ("x.......x", True),
-        ("x" + "." * 17 + "x", True),
-        ("x" + "." * 18 + "x", False),
-        ("x" + "." * 17 + "xx", True),
-        ("xx" + "." * 20, False),
-        ("." * 90 + "x.x.x", True),
-        ("." * 90 + "x.x", False),
+        ("x.....x", True),
+        ("x......x", False),
+        ("x.....x........x", True),
+        ("x.....x..........x", False),
+        ("." * 90 + "x.x.x.x", True),
+        ("." * 90 + "x.x.x", False),
+        ("x" + "." * 16 + "xxx", True),
+        ("x" + "." * 17 + "xxx", False),
         ("pppp", False),
-        ("n.t.o" + "." * 10, True),
+        ("x.t.o", True),
     ],
 )
-def test_crash_rate_pauses_above_a_tenth_of_the_last_twenty(ends: str, paused: bool) -> None:
+def test_crash_rate_pauses_above_a_tenth_of_the_last_twenty_beyond_chance(ends: str, paused: bool) -> None:
     assert (rate(ends) is not None) is paused
 
 
 def test_crash_rate_looks_back_on_a_whole_generation() -> None:
-    assert rate("xxxx" + "." * 36) is None
-    assert rate("xxxx" + "." * 35, population=40) is not None
-    assert rate("xxxx" + "." * 35, population=20, seeds=2) is not None
+    assert rate("xxxxxx" + "." * 54) is None
+    assert rate("xxxxxxx" + "." * 53, population=60) is not None
+    assert rate("xxxxxxx" + "." * 53, population=30, seeds=2) is not None
+
+
+def test_nan_counts_once_it_is_clear_that_no_region_explains_it() -> None:
+    assert rate("n.n.n.n...") is None
+    assert rate("n.n.n.n.n.n") is not None
+    assert rate("x.n.n.n.x") is None
 
 
 def test_failures_of_the_winner_are_left_to_the_verdict() -> None:
@@ -67,10 +74,10 @@ def test_crash_rate_takes_its_share_from_the_study() -> None:
 
 
 def test_crash_rate_says_what_failed_and_how() -> None:
-    decision = rate("..n.o.n")
+    decision = rate("..x.o.x")
     assert decision is not None
     assert decision.action is Action.PAUSE
-    assert decision.cause == "3 of the last 7 evaluations failed (2 nan, 1 oom)"
+    assert decision.cause == "3 of the last 7 evaluations failed (2 error, 1 oom)"
     assert decision.evidence["trials"] == [3, 5, 7]
     assert decision.evidence["rate"] == pytest.approx(3 / 7)
 

@@ -46,7 +46,7 @@ def raised(root: Path) -> list[PolicyRaised]:
     return [event for event in read_events(folder.journal)[0] if isinstance(event, PolicyRaised)]
 
 
-CROWDED = {"seconds": 30.0, "spread": 0.05, "contended": 0.9, "contention": 0.6}
+CROWDED = {"seconds": 30.0, "spread": 0.05, "contended": 0.9, "contention": 0.45}
 
 
 def test_a_crowded_machine_pauses_the_search_and_is_named(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_crowded_machine_pauses_the_search_and_is_named(tmp_path: Path) -> Non
     assert "other processes took" in pause.cause
     assert pause.evidence["promised_per_hour"] == pytest.approx(480, rel=0.15)
     assert pause.evidence["contended"] >= 0.7 * pause.evidence["evaluations"]
-    assert simulated(tmp_path, options).run(quiet=True).reason == "finished"
+    assert simulated(tmp_path, options).run(quiet=True, accept="throughput").reason == "finished"
     assert len(raised(tmp_path)) == 1
 
 

@@ -25,6 +25,7 @@ def test_the_verdict_comes_first_and_the_rest_follows(story: Any) -> None:
     titles = [line[3:] for line in lines if line.startswith("## ")]
     assert titles == [
         "Winner and baseline",
+        "Larger tier",
         "Best so far",
         "Trials",
         "Failures",
@@ -77,7 +78,10 @@ def test_an_early_end_says_why(story: Any) -> None:
     run = story().searched().raised("crash_rate", "pause", "3 of 4 evaluations failed").closed("paused", "crash_rate")
     text = render_markdown(summarise(run.events))
     assert text.startswith("# pilot: paused\n")
-    assert "- crash_rate (pause): 3 of 4 evaluations failed" in text
+    assert (
+        "\ncrash\\_rate (pause): 3 of 4 evaluations failed." in text
+        or "\ncrash_rate (pause): 3 of 4 evaluations failed." in text
+    )
 
 
 def test_flags_of_attempts_are_shown(story: Any) -> None:

@@ -160,7 +160,7 @@ def test_a_session_opened_again_after_a_loss_is_running(story: Any) -> None:
 def test_policies_are_listed(story: Any) -> None:
     run = story().searched().raised("patience", "end_search", "no progress in 3 generations")
     assert summarise(run.events)["policies"] == [
-        {"policy": "patience", "action": "end_search", "cause": "no progress in 3 generations"}
+        {"policy": "patience", "action": "end_search", "cause": "no progress in 3 generations", "evidence": {}}
     ]
 
 

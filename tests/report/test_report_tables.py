@@ -42,6 +42,10 @@ model.n_layer           2       3
 train.lr            0.001   0.003
 val_loss (mean)     2.500   2.210
 
+Tier max (7 min 30 s, $0.45) is not recommended: 1 of the last 4 evaluations
+failed, too few to say more; the last third of the search still improved the
+best (by 0.25, the noise is 0.0141); the verdict is GO.
+
 spent   16 evaluations, 2 min 40 s device, 2 min 40 s wall, $0.16 (50% idle)
 report  /runs/pilot/report.md"""
     )
@@ -77,8 +81,8 @@ go on   flopwise resume '/runs/my pilot'"""
 
 def test_a_run_below_the_working_folder_is_named_from_there(story: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    summary = summarise(story().opened().closed("paused").events)
-    text = closing_text(summary, "paused", "", tmp_path / "runs" / "pilot", pipe())
+    summary = summarise(story().opened().closed("interrupted").events)
+    text = closing_text(summary, "interrupted", "", tmp_path / "runs" / "pilot", pipe())
     assert text.endswith("go on   flopwise resume runs/pilot")
 
 

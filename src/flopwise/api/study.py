@@ -114,23 +114,28 @@ class Study(HasDone):
         """Measure the baseline and price every tier; returns the plan as JSON."""
         return dict(plan(self._checked, self._request(self._view(quiet=True))).summary["plan"])
 
-    def run(self, *, tier: str | None = None, anyway: bool = False, quiet: bool = False) -> Done:
+    def run(
+        self, *, tier: str | None = None, anyway: bool = False, quiet: bool = False, accept: str | None = None
+    ) -> Done:
         """Search, confirm, judge. An unfinished run of this same study is resumed.
 
         Args:
             tier: Which tier to spend; None for the first.
             anyway: Spend it even where the plan says that nothing can be told apart.
             quiet: Show nothing.
+            accept: Policy whose pause is as it should be; a paused run does not go on without.
 
         Raises:
             RunError: If the plan says that nothing can be told apart, and ``anyway`` is not set.
             FlopwiseError: When the run cannot go on; a pause or a verdict is not an error.
         """
         view = self._view(quiet)
-        self._done = conclude(run(self._checked, self._request(view, tier, anyway)), view)
+        self._done = conclude(run(self._checked, replace(self._request(view, tier, anyway), accept=accept)), view)
         return self._done
 
-    def asking(self, *, tier: str | None = None, anyway: bool = False, quiet: bool = False) -> Asking:
+    def asking(
+        self, *, tier: str | None = None, anyway: bool = False, quiet: bool = False, accept: str | None = None
+    ) -> Asking:
         """The same study for a training loop of your own: it asks for trials and tells their results.
 
             with study.asking() as asking:
@@ -143,6 +148,7 @@ class Study(HasDone):
             tier: Which tier to spend; None for the first.
             anyway: Spend it even where the plan says that nothing can be told apart.
             quiet: Show nothing.
+            accept: Policy whose pause is as it should be; a paused run does not go on without.
 
         Raises:
             InputError: If the study has a function, another workload, or a setting that means nothing here.
@@ -154,6 +160,7 @@ class Study(HasDone):
         study = replace(study_from_canonical({**self._checked.canonical, "execution": own}), source="python")
         executor, signals = AskTellExecutor(own["slots"]), Signals()
         request = replace(self._request(view, tier, anyway), objective_id=ASKED, executor=executor, signals=signals)
+        request = replace(request, accept=accept)
 
         def session() -> Done:
             self._done = conclude(run(study, request), view)

@@ -1,6 +1,6 @@
 """The command line: one short file per verb, listed in ``verbs`` and wired together here.
 
-Exit codes: 0 done, 2 bad input (or a search that needs --anyway), 3 paused, 4 failed, 130 interrupted.
+Exit codes: 0 done, 2 bad input (or a search that needs --anyway), 3 paused, 4 failed, 5 stopped, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ app = typer.Typer(
     name="flopwise",
     cls=Verbs,
     help="Spend your FLOPs wisely: priced, isolated, resumable search over training runs, ending in a verdict.",
+    epilog="Exit codes: 0 done · 2 bad input, nothing written · 3 paused by a policy · 4 failed · "
+    "5 stopped by a policy or a limit before its confirmation · 130 interrupted. See docs/guard.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -11,7 +11,17 @@ from flopwise.engine.request import Finish
 from flopwise.errors import RunError
 from flopwise.report.tables import closing_text
 
-EXIT_CODES = {"finished": 0, "planned": 0, "declined": 0, "refused": 2, "paused": 3, "failed": 4, "interrupted": 130}
+EXIT_CODES = {
+    "finished": 0,
+    "planned": 0,
+    "declined": 0,
+    "refused": 2,
+    "paused": 3,
+    "failed": 4,
+    "stopped": 5,
+    "interrupted": 130,
+}
+"""2 is bad input: nothing was written."""
 
 
 def finish(done: Finish, *, as_json: bool = False) -> int:

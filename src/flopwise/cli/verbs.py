@@ -25,6 +25,7 @@ VERBS = (
     "status",
     "watch",
     "resume",
+    "amend",
     "results",
     "report",
     "compare",

@@ -56,9 +56,10 @@ def run(study: Study, request: Request) -> Finish:
 
 
 def resume(folder: RunFolder, request: Request) -> Finish:
-    """Go on with a run from its journal alone; resuming a pause accepts its cause.
+    """Go on with a run from its journal alone.
 
     Raises:
+        StillPaused: If it is paused, and the request neither accepts that nor excludes a slot, and nothing was amended.
         RunError: If the run is finished, held by another process, its data has changed, or it would start
             code that this account has not started before.
         FlopwiseError: See the tree in ``errors``.

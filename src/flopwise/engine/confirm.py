@@ -195,6 +195,19 @@ def out_of_budget(study: Mapping[str, Any], state: RunState, cause: str) -> list
     return _verdict(None, replace(judgement, reasons=(reason,), numbers=dict(numbers)))
 
 
+def nothing_to_confirm(study: Mapping[str, Any], state: RunState) -> list[Event]:
+    """The verdict when a policy settled the study at the end of its search: nothing is spent on confirmation."""
+    assert state.stopped is not None
+    judgement = no_candidate(len(state.by_phase(Phase.SEARCH)), study["confirm"]["min_improvement"])
+    reasons = (
+        f"{state.stopped.cause[:1].upper()}{state.stopped.cause[1:]}.",
+        "Nothing was confirmed: fresh seeds would have been spent on what the noise explains.",
+        "To find more: train longer (evaluation.stop), average over more seeds (evaluation.seeds), or search other "
+        f"or wider ranges; with `policies.{state.stopped.policy}: false` the best is confirmed all the same.",
+    )
+    return _verdict(None, replace(judgement, verdict=Verdict.NO_GO, reasons=reasons))
+
+
 def _verdict(winner: int | None, judgement: Judgement) -> list[Event]:
     verdict = VerdictReached(judgement.verdict, winner, list(judgement.reasons), dict(judgement.numbers))
     return [verdict, PhaseStarted("done")]

@@ -21,7 +21,7 @@ from flopwise.wire import Hello
 
 @dataclass(frozen=True)
 class Closing:
-    """Why a session ends: planned, finished, paused, interrupted or failed."""
+    """Why a session ends: planned, finished, stopped, paused, interrupted or failed."""
 
     reason: str
     detail: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from flopwise.budget.admission import NOTHING, Admission, Commitment, Committed, admit
@@ -12,12 +13,14 @@ from flopwise.budget.plan import Plan
 from flopwise.clock import Clock
 from flopwise.engine.flops import Appetite
 from flopwise.engine.recheck import proxy_pairs
+from flopwise.engine.work import Work
 from flopwise.events import AttemptEnded, PolicyRaised, TierChosen
 from flopwise.journal.replay import RunState
+from flopwise.journal.states import EXCLUDED
 from flopwise.objective import uncensored
 from flopwise.policies.evaluations import Evaluations, Finished
 from flopwise.policies.pace import Pace, Timing
-from flopwise.policies.policy import History, Policy, ProxyPairs
+from flopwise.policies.policy import Action, History, Policy, ProxyPairs
 from flopwise.stats.noise import noise_sd
 from flopwise.trial import AttemptId, Outcome, Phase
 
@@ -42,6 +45,7 @@ class Guard:
         self._plan: tuple[TierChosen, Plan] | None = None
         self._noise: tuple[int, float | None] = (0, None)
         self._pairs: tuple[int, ProxyPairs] | None = None
+        self._work: Work | None = None
 
     def admit(
         self,
@@ -94,19 +98,27 @@ class Guard:
         """What an evaluation of a trial will train; nothing where no limit asks for it."""
         return 0.0 if self._limits.flops is None else self._appetite.of(state.trials[trial], state)
 
-    def judge(self, state: RunState) -> PolicyRaised | None:
-        """The first policy that wants the study paused or its search ended; None when all are content."""
-        settled = {raised.policy for raised in state.raised if raised.action == "end_search"}
-        for name, policy in self._policies.items():
-            decision = None if name in settled else policy.judge(self._history(state, name))
-            if decision is not None:
-                return PolicyRaised(name, decision.action, decision.cause, dict(decision.evidence))
-        return None
+    def judge(self, state: RunState, *, over: bool = False) -> list[PolicyRaised]:
+        """What policies have to say: notes, and last the first that wants more than that.
 
-    def _history(self, state: RunState, policy: str) -> History:
+        Args:
+            state: The run so far.
+            over: The search has ended.
+        """
+        settled = {raised.policy for raised in state.raised if raised.action == Action.END_SEARCH}
+        found: list[PolicyRaised] = []
+        for name, policy in self._policies.items():
+            decision = None if name in settled else policy.judge(self._history(state, name, over))
+            if decision is not None:
+                found.append(PolicyRaised(name, decision.action, decision.cause, dict(decision.evidence)))
+                if decision.action is not Action.NOTE:
+                    break
+        return found
+
+    def _history(self, state: RunState, policy: str, over: bool) -> History:
         population = self._population(state)
         for end in state.final_ends[len(self._evaluations) :]:
-            self._evaluations.append(_finished(end, state, population))
+            self._evaluations.append(self._finished(end, state, population))
         return History(
             finished=self._evaluations,
             population=population,
@@ -115,6 +127,25 @@ class Guard:
             seeds=self._study["evaluation"]["seeds"],
             pace=_pace(state),
             proxy=self._proxy(state),
+            noted_after=state.noted_at.get(policy, 0),
+            over=over and not self._is_smoke_test(state),
+        )
+
+    def _is_smoke_test(self, state: RunState) -> bool:
+        """Whether the tier is the smallest of several: too little to call an objective flat."""
+        tiers = list(self._study["tiers"])
+        return state.tier is not None and len(tiers) > 1 and state.tier.tier == tiers[0]
+
+    def _finished(self, end: AttemptEnded, state: RunState, population: int | None) -> Finished:
+        attempt = AttemptId.parse(end.attempt)
+        trial = state.trials[attempt.trial].trial
+        if self._work is None:
+            self._work = Work(self._study, state.trials[0].trial.config)
+        return replace(
+            _finished(end, state, population),
+            config=trial.config,
+            work=self._work(trial.config, trial.fidelity),
+            seed_index=attempt.seed_index,
         )
 
     def _proxy(self, state: RunState) -> ProxyPairs | None:
@@ -161,4 +192,6 @@ def _pace(state: RunState) -> Pace | None:
     if state.tier is None or not state.sessions:
         return None
     plan, slots = state.tier.plan, len(state.sessions[-1].opened.slots)
-    return Pace(plan["seconds_per_evaluation"], plan["slots"], slots, len(state.quarantined))
+    excluded = sum(out.cause == EXCLUDED for out in state.quarantined.values())
+    planned = max(1, plan["slots"] - excluded)
+    return Pace(plan["seconds_per_evaluation"], planned, slots - excluded, len(state.quarantined) - excluded)

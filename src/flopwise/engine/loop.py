@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from flopwise.budget.admission import Commitment
 from flopwise.engine.attempts import STOP_GRACE_S, Attempts
-from flopwise.engine.confirm import out_of_budget, unreported
+from flopwise.engine.confirm import nothing_to_confirm, out_of_budget, unreported
 from flopwise.engine.desk import Closing, Desk
 from flopwise.engine.phases import Search, after_search, start_calibration
 from flopwise.engine.placing import slot_for
@@ -113,7 +113,9 @@ class Loop:
         assert state.tier is not None
         if phase == Phase.SEARCH and self._searching(state.tier):
             return
-        if not self._attempts.running:
+        if phase == Phase.SEARCH and not self._attempts.running and self._is_settled():
+            self._record.add(*nothing_to_confirm(self._desk.study, state))
+        elif not self._attempts.running:
             self._record.add(*after_search(self._desk.study, state))
 
     def _searching(self, tier: TierChosen) -> bool:
@@ -134,14 +136,22 @@ class Loop:
         state = self._record.state
         return self._search.complete(state) or any(raised.action == "end_search" for raised in state.raised)
 
+    def _is_settled(self) -> bool:
+        """Whether a policy says at the end of the search that there is nothing to confirm."""
+        state = self._record.state
+        if state.stopped is None:
+            self._record.add(
+                *(raised for raised in self._desk.guard.judge(state, over=True) if raised.action == "stop")
+            )
+        return state.stopped is not None
+
     def _judge(self) -> None:
         """Ask the policies, whenever another evaluation is final."""
         state = self._record.state
         if len(state.final_ends) == self._judged:
             return
         self._judged = len(state.final_ends)
-        raised = self._desk.guard.judge(state)
-        if raised is not None:
+        for raised in self._desk.guard.judge(state):
             self._record.add(raised)
             if raised.action == "pause":
                 self._wish = Closing("paused", f"{raised.policy}: {raised.cause}")
@@ -194,6 +204,8 @@ class Loop:
         elif phase == Phase.CALIBRATE:
             self._wish = Closing("failed", f"the limits do not even allow the baseline: {cause}")
         else:
+            if state.stopped is None:
+                self._record.add(PolicyRaised("limits", "stop", cause, {}))
             self._record.add(*out_of_budget(self._desk.study, state, cause))
 
     # Listening
@@ -248,5 +260,7 @@ class Loop:
             return None
         state = self._record.state
         if state.phase is not None and state.phase.phase == "done":
-            return Closing("finished", state.verdict.verdict if state.verdict else "")
+            verdict = state.verdict.verdict if state.verdict else ""
+            stopped = state.stopped
+            return Closing("stopped", f"{stopped.policy}: {stopped.cause}") if stopped else Closing("finished", verdict)
         return self._wish

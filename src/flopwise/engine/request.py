@@ -41,6 +41,8 @@ class Request:
         objective_id: What identifies that function (its name, or a hash of its source).
         clock: Real, or simulated in tests.
         executor: Runs the attempts, in place of one made for the study: a loop of the user's own.
+        accept: Policy whose pause the user accepts.
+        exclude: Slots of the last session that the user takes out of the run.
         signals: Where that loop asks the study to stop; None to listen to the process's signals only.
         trust: What the journal of a run names may be started, whoever made it.
     """
@@ -58,6 +60,8 @@ class Request:
     executor: Executor | None = None
     signals: Signals | None = None
     trust: bool = False
+    accept: str | None = None
+    exclude: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Finish:
     """How a session ended.
 
     Args:
-        reason: planned, declined, refused (the budget tells nothing apart), finished, paused, interrupted or failed.
+        reason: planned, declined, refused (the budget tells nothing apart), finished, stopped, paused,
+            interrupted or failed.
         detail: One line.
         folder: The run folder.
         summary: The report as JSON.

@@ -17,6 +17,7 @@ from flopwise.engine.guard import Guard
 from flopwise.engine.lease import leased_executor, slot_json
 from flopwise.engine.loop import Loop
 from flopwise.engine.packing import PACKED, Packing
+from flopwise.engine.pause import answers
 from flopwise.engine.phases import Search
 from flopwise.engine.pricing import price
 from flopwise.engine.probes import Probes
@@ -25,7 +26,7 @@ from flopwise.engine.recover import recover
 from flopwise.engine.request import Finish, Request
 from flopwise.engine.signals import Signals
 from flopwise.errors import ExecutorError, FlopwiseError, JournalError
-from flopwise.events import PackingChosen, PauseAccepted, SessionClosed, SessionOpened, TierChosen
+from flopwise.events import Event, PackingChosen, SessionClosed, SessionOpened, TierChosen
 from flopwise.executors.executor import Executor
 from flopwise.executors.topology import machine
 from flopwise.paths import RunFolder
@@ -87,11 +88,13 @@ class Session:
         self._opened_at = 0.0
         self._instead: str | None = None
         self._plan: Plan | None = None
+        self._answers: list[Event] = []
 
     def run(self) -> Finish:
         """From opening the executor to the report.
 
         Raises:
+            StillPaused: If the run is paused, and the request answers it with nothing.
             ExecutorError: If the run folder is moved or deleted meanwhile; and see the tree in ``errors``.
         """
         try:
@@ -104,6 +107,7 @@ class Session:
     def _watched(self) -> Closing:
         """Work, with the user's view open."""
         view = self._request.view
+        self._answers = answers(self._record.state, self._request, self._folder.name)
         view.open()
         try:
             with self._request.signals or Signals() as signals:
@@ -182,8 +186,8 @@ class Session:
         """Settle what a dead coordinator left, then sign in."""
         record, state = self._record, self._record.state
         record.add(*recover(self._folder, state, record.events))
-        if state.paused is not None:
-            record.add(PauseAccepted(state.paused.policy))
+        record.add(*self._answers)
+        self._answers = []
         facts = facts_of(self._executor)
         record.add(
             SessionOpened(
@@ -202,6 +206,12 @@ class Session:
         if self._packing is not None:
             record.add(self._packing)
         record.commit()
+        if not state.slots.usable:
+            raise ExecutorError(
+                "every slot of this session has cores that were excluded",
+                expected="at least one slot that may be used",
+                fix="wait until other cores are free, or ask for fewer threads or slots",
+            )
 
     def _leave(self, closing: Closing) -> None:
         opened = [session for session in self._record.state.sessions if session.opened.session == self._number]

@@ -8,6 +8,7 @@ from typing import Any
 from flopwise.contention import is_contended
 from flopwise.errors import JournalDamaged
 from flopwise.events import (
+    Amended,
     AttemptEnded,
     AttemptStarted,
     DataPrepared,
@@ -25,6 +26,7 @@ from flopwise.events import (
     SessionClosed,
     SessionLost,
     SessionOpened,
+    SlotExcluded,
     SlotQuarantined,
     StudyRevised,
     TargetChosen,
@@ -35,7 +37,7 @@ from flopwise.events import (
 from flopwise.journal.course import Course
 from flopwise.journal.lists import FinalEnds, Shared, Waiting
 from flopwise.journal.slot_health import SlotHealth
-from flopwise.journal.states import DOUBTED, AttemptState, SessionState, TrialState
+from flopwise.journal.states import DOUBTED, EXCLUDED, AttemptState, SessionState, TrialState, excludes
 from flopwise.objective import Objective
 from flopwise.trial import AttemptId, Fidelity, Outcome, Phase, Told, Trial
 
@@ -60,6 +62,13 @@ class RunState:
         packings: What each way of cutting the machine gave, in journal order.
         packing_started: The way that is being measured; None when none is.
         packing: The way that was chosen; None before.
+        paused: The pause that has not been accepted; None when there is none.
+        changed: Whether that policy's options have been amended since.
+        amended: Changes of limits and policies, in order.
+        excluded: Slots that the user has taken out of the run.
+        accepted_at: Policy to the number of final ends when its last pause was accepted.
+        noted_at: The same of its last note.
+        stopped: What ended the study before its confirmation was over; None when nothing did.
 
     Raises:
         JournalDamaged: If the events contradict each other (an end without a start, a trial twice).
@@ -96,6 +105,11 @@ class RunState:
         self.paused: PolicyRaised | None = None
         self.accepted_at: dict[str, int] = {}
         self.looks: list[LookTaken] = []
+        self.noted_at: dict[str, int] = {}
+        self.changed = False
+        self.excluded: list[SlotExcluded] = []
+        self.amended: list[dict[str, Any]] = []
+        self.stopped: PolicyRaised | None = None
         self.verdict: VerdictReached | None = None
         self.target: TargetChosen | None = None
         self.events = 0
@@ -193,6 +207,7 @@ class RunState:
         self.sessions.append(SessionState(event))
         self.slots = SlotHealth(slot["index"] for slot in event.slots)
         self.quarantined = {}
+        self._leave_out_excluded()
 
     def _on_SessionClosed(self, event: SessionClosed | SessionLost) -> None:
         for session in self.sessions:
@@ -298,6 +313,19 @@ class RunState:
         self.quarantined[event.slot] = event
         self.slots.quarantine(event.slot)
 
+    def _on_SlotExcluded(self, event: SlotExcluded) -> None:
+        self.excluded.append(event)
+        self._leave_out_excluded()
+
+    def _leave_out_excluded(self) -> None:
+        """Slots of the last session that have something of what was excluded are out of use in it."""
+        if not self.sessions:
+            return
+        opened = self.sessions[-1].opened
+        for slot in opened.slots:
+            if any(excludes(event, slot, opened.host) for event in self.excluded):
+                self._on_SlotQuarantined(SlotQuarantined(slot["index"], opened.session, EXCLUDED, {}))
+
     def _on_PackingStarted(self, event: PackingStarted) -> None:
         self.packing_started = event
 
@@ -319,7 +347,19 @@ class RunState:
     def _on_PolicyRaised(self, event: PolicyRaised) -> None:
         self.raised.append(event)
         if event.action == "pause":
-            self.paused = event
+            self.paused, self.changed = event, False
+        elif event.action == "stop":
+            self.stopped = event
+        elif event.action == "note":
+            self.noted_at[event.policy] = len(self.final_ends)
+
+    def _on_Amended(self, event: Amended) -> None:
+        self.amended += event.changes
+        for change in event.changes:
+            section, _, name = str(change["key"]).partition(".")
+            self.study = {**self.study, section: {**self.study[section], name: change["after"]}}
+            if self.paused is not None and (section, name) == ("policies", self.paused.policy):
+                self.changed = True
 
     def _on_PauseAccepted(self, event: PauseAccepted) -> None:
         self.paused = None

@@ -20,6 +20,7 @@ from flopwise.events import (
     SessionClosed,
     SessionLost,
     SessionOpened,
+    SlotExcluded,
     field_values,
 )
 from flopwise.journal.course import Course
@@ -39,6 +40,9 @@ MOST_LOST = 10
 
 MOST_LOST_ALONE = 2
 """And one whose trial lost so many keepers while it ran with nothing beside it: it is what kills them."""
+
+EXCLUDED = "excluded by the user"
+"""Why a slot is out of use whose cores or accelerators were excluded."""
 
 SUSPECT_AFTER = 2
 """Keepers that may die with an evaluation before it runs with nothing beside it."""
@@ -253,3 +257,17 @@ class SessionState:
 
     opened: SessionOpened
     closed: SessionClosed | SessionLost | None = None
+
+
+def excludes(event: SlotExcluded, slot: Mapping[str, Any], host: str) -> bool:
+    """Whether a session's slot has a core or an accelerator that was excluded; where slots have none, its index.
+
+    Args:
+        event: What the user excluded.
+        slot: As a session holds it.
+        host: Of that session.
+    """
+    if not event.cores and not event.accelerators:
+        return bool(slot["index"] == event.slot)
+    cores, accelerators = set(slot["cores"]), set(slot.get("accelerators", ()))
+    return host == event.host and bool(cores & set(event.cores) or accelerators & set(event.accelerators))

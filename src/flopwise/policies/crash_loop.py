@@ -6,8 +6,10 @@ from collections import Counter
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flopwise.policies.crash_rate import kinds_of, region_of_failures
+from flopwise.policies.nan_look import Answer, look
 from flopwise.policies.policy import Action, Decision, History
-from flopwise.trial import PROBING, Phase
+from flopwise.trial import PROBING, Outcome, Phase
 
 JUDGED = tuple(phase for phase in Phase if phase not in PROBING)
 """Knobs at the ends of their ranges may fail one after the other: that is what trying them is for."""
@@ -17,7 +19,7 @@ class CrashLoop:
     """Pause when the last evaluations all failed, one after the other.
 
     Five in a row by default: at most 5% of a study of a hundred evaluations, besides those already
-    running.
+    running. Results that are nan do not count where one region of the space explains them.
 
     Example:
         >>> CrashLoop(CrashLoop.Options()).judge(History(())) is None
@@ -43,11 +45,16 @@ class CrashLoop:
         last = history.recent(self._options.consecutive, JUDGED)
         if len(last) < self._options.consecutive or not all(evaluation.failed for evaluation in last):
             return None
-        outcomes = Counter(evaluation.outcome.value for evaluation in last)
-        kinds = ", ".join(f"{count} {name}" for name, count in outcomes.most_common())
+        if any(each.outcome is Outcome.NAN for each in last) and look(history).answer is Answer.EXPLAINED:
+            return None
+        region = region_of_failures(history)
+        where = f"; {region}" if region and region.explains else ""
         evidence = {
             "consecutive": len(last),
-            "outcomes": dict(outcomes),
+            "outcomes": dict(Counter(evaluation.outcome.value for evaluation in last)),
             "trials": sorted({evaluation.number for evaluation in last}),
+            "region": region.to_json() if region else None,
         }
-        return Decision(Action.PAUSE, f"the last {len(last)} evaluations all failed ({kinds})", evidence)
+        return Decision(
+            Action.PAUSE, f"the last {len(last)} evaluations all failed ({kinds_of(last)}){where}", evidence
+        )

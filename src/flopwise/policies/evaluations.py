@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any, overload
 
 from flopwise.policies.pace import Timing
@@ -23,6 +23,9 @@ class Finished:
         loss: Smaller is better; None when it failed.
         outcome: How its last attempt ended.
         timing: When its last attempt ran; None when unknown.
+        config: What was evaluated: the keys of the space.
+        work: How much more work it is than the baseline, as far as the workload can tell; None when it cannot.
+        seed_index: Which of its trial's seeds.
     """
 
     number: int
@@ -31,6 +34,9 @@ class Finished:
     loss: float | None
     outcome: Outcome
     timing: Timing | None = None
+    config: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    work: float | None = None
+    seed_index: int = 0
 
     @property
     def failed(self) -> bool:
@@ -71,6 +77,7 @@ class Evaluations(Sequence[Finished]):
     Attributes:
         searched: Trials of the search of which all seeds have ended, in the order of their last seed's end.
         baseline: The calibrated trial as far as it has been evaluated; None before.
+        calibrated_s: Seconds of its evaluations that ended ok.
 
     Example:
         >>> ends = [Finished(number, Phase.SEARCH, None, 3.0 - number, Outcome.OK) for number in (1, 2)]
@@ -82,7 +89,8 @@ class Evaluations(Sequence[Finished]):
         self._seeds = seeds
         self._finished: list[Finished | bytes] = []
         self._begun: dict[int, list[float]] = {}
-        self._calibrated: list[float] = []
+        self._calibrated: dict[int, float] = {}
+        self.calibrated_s: list[float] = []
         self.searched: list[Scored] = []
         self.baseline: Scored | None = None
         for evaluation in finished:
@@ -106,13 +114,23 @@ class Evaluations(Sequence[Finished]):
             self._finished[-RECENT - 1] = _packed(self[-RECENT - 1])
         loss = math.inf if evaluation.loss is None else evaluation.loss
         if evaluation.phase is Phase.CALIBRATE:
-            self._calibrated.append(loss)
-            self.baseline = Scored(evaluation.number, None, _mean(self._calibrated), len(self) - 1)
+            self._calibrate(evaluation, loss)
         elif evaluation.phase is Phase.SEARCH:
             losses = self._begun.setdefault(evaluation.number, [])
             losses.append(loss)
             if len(losses) == self._seeds:
                 self._score(evaluation, _mean(self._begun.pop(evaluation.number)))
+
+    def baseline_loss(self, seeds: int) -> float | None:
+        """The baseline's mean loss over its first seeds, which every trial of the search shares; None before."""
+        shared = [self._calibrated[index] for index in range(seeds) if index in self._calibrated]
+        return _mean(shared) if len(shared) == seeds and math.inf not in shared else None
+
+    def _calibrate(self, evaluation: Finished, loss: float) -> None:
+        self._calibrated[evaluation.seed_index] = loss
+        self.baseline = Scored(evaluation.number, None, _mean(list(self._calibrated.values())), len(self) - 1)
+        if evaluation.timing is not None and evaluation.outcome is Outcome.OK:
+            self.calibrated_s.append(evaluation.timing.seconds)
 
     def _score(self, last: Finished, loss: float) -> None:
         place, searched = len(self.searched), self.searched

@@ -28,7 +28,9 @@ class Action(StrEnum):
     END_SEARCH = "end_search"
     """Propose nothing more and go on to confirmation."""
     STOP = "stop"
-    """The study is settled."""
+    """The study is settled: there is nothing to confirm."""
+    NOTE = "note"
+    """Say what was found, and go on."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class History:
         seeds: Evaluations of one search trial.
         pace: What was promised; None before there is a plan.
         proxy: Where the search goes by a cheap stop; its losses are not those of the baseline's stop.
+        noted_after: How many of ``finished`` there were when the policy last noted something.
+        over: The search has ended, and its tier is one to be judged.
     """
 
     finished: Sequence[Finished]
@@ -85,6 +89,8 @@ class History:
     seeds: int = 1
     pace: Pace | None = None
     proxy: ProxyPairs | None = None
+    noted_after: int = 0
+    over: bool = False
 
     @property
     def trials(self) -> Evaluations:
@@ -98,8 +104,21 @@ class History:
             count: At most so many.
             phases: What they were for.
         """
+        return self._last(count, phases, self.accepted_after, len(self.finished))
+
+    def last(self, count: int, phases: Container[Phase] = tuple(Phase), until: int | None = None) -> list[Finished]:
+        """The same, whatever was accepted.
+
+        Args:
+            count: At most so many.
+            phases: What they were for.
+            until: Of the first so many evaluations; None for all.
+        """
+        return self._last(count, phases, 0, len(self.finished) if until is None else until)
+
+    def _last(self, count: int, phases: Container[Phase], start: int, end: int) -> list[Finished]:
         found: list[Finished] = []
-        for index in range(len(self.finished) - 1, self.accepted_after - 1, -1):
+        for index in range(end - 1, start - 1, -1):
             if len(found) == count:
                 break
             if self.finished[index].phase in phases:

@@ -13,7 +13,9 @@ from flopwise.report.blocks import Block, Mono, as_markdown, bullets, code, say
 from flopwise.report.grid import Grid
 from flopwise.report.headline import Summary, headline, price_line
 from flopwise.report.judged import looks, others, triggers
+from flopwise.report.offer import offer_command, offer_sentences
 from flopwise.report.packing import packing_grid, packing_sentences
+from flopwise.report.pause import evidence_lines
 from flopwise.report.slot_use import slot_grid, slot_sentences
 from flopwise.report.stragglers import straggler_sentences
 from flopwise.report.text import cell, number, percent, sparkline
@@ -55,8 +57,11 @@ def sections(summary: Summary) -> dict[str, list[Block]]:
         "Other metrics": others(summary),
         "Looks": looks(summary),
         "Triggers": triggers(summary),
+        "Larger tier": _larger(summary),
         "Best so far": _best(summary),
         "Trials": _trials(summary),
+        "Decisions": _decisions(summary),
+        "Amended": _amended(summary),
         "Warnings": _warnings(summary),
         "Failures": _failures(summary),
         "Packing": _packing(summary),
@@ -110,6 +115,12 @@ def _interval(numbers: Mapping[str, Any]) -> Section:
     )
 
 
+def _larger(summary: Summary) -> Section:
+    yield from (say(sentence) for sentence in offer_sentences(summary))
+    if offer_command(summary):
+        yield code([offer_command(summary)], "sh")
+
+
 def _best(summary: Summary) -> Section:
     if not summary["best_so_far"]:
         return
@@ -146,9 +157,28 @@ def _calibrated(summary: Summary) -> Section:
         yield probes.ladder_grid(plan.probed.rungs)
 
 
+def _decisions(summary: Summary) -> Section:
+    """What policies and limits did to the study, and why."""
+    for raised in summary["policies"]:
+        yield say(f"{raised['policy']} ({raised['action']}): {raised['cause']}.")
+        lines = list(evidence_lines(raised["evidence"]))
+        if lines:
+            yield bullets(lines)
+
+
+def _amended(summary: Summary) -> Section:
+    if summary["amended"]:
+        rows_ = [(change["key"], _short(change["before"]), _short(change["after"])) for change in summary["amended"]]
+        yield say("Changed while the run was under way, with ", Mono("flopwise amend"), ".")
+        yield Grid.of(["key", "before", "after"], rows_)
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else json.dumps(value)
+
+
 def _warnings(summary: Summary) -> Section:
     sentences = [*(summary["plan"] or {}).get("warnings", ())]
-    sentences += [f"{raised['policy']} ({raised['action']}): {raised['cause']}" for raised in summary["policies"]]
     if sentences:
         yield bullets(sentences)
     if summary["warnings"]:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from flopwise.budget.ledger import Ledger
 from flopwise.clock import Clock
-from flopwise.events import AttemptEnded, Event, PauseAccepted, PolicyRaised, SessionLost, SlotQuarantined
+from flopwise.events import AttemptEnded, Event, PauseAccepted, PolicyRaised, SessionLost, SlotExcluded, SlotQuarantined
 from flopwise.journal.replay import AttemptState, RunState, TrialState
 from flopwise.objective import Objective
 from flopwise.report.failure import failure_lines, is_failure
@@ -155,6 +155,8 @@ class LiveView:
             self._print(Text(plain(f"{event.policy}: {event.action}: {event.cause}"), style="yellow"))
         elif isinstance(event, PauseAccepted):
             self._print(Text(plain(f"the pause of {event.policy} is accepted")))
+        elif isinstance(event, SlotExcluded):
+            self._print(Text(f"slot {event.slot} is excluded: its cores are not used again"))
         elif isinstance(event, SessionLost):
             self._print(Text(f"session {event.session} was lost; its time until its last sign is charged"))
 

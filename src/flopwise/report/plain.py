@@ -10,6 +10,7 @@ from rich.console import Console
 from flopwise.budget.ledger import Ledger
 from flopwise.clock import Clock
 from flopwise.events import (
+    Amended,
     AttemptEnded,
     DataPrepared,
     Event,
@@ -19,6 +20,7 @@ from flopwise.events import (
     PolicyRaised,
     SessionLost,
     SessionOpened,
+    SlotExcluded,
     SlotQuarantined,
     TierChosen,
     VerdictReached,
@@ -102,6 +104,10 @@ class PlainView:
                 yield f"the pause of {plain(event.policy)} is accepted"
             case LookTaken():
                 yield look_line(event)
+            case SlotExcluded():
+                yield f"slot {event.slot} is excluded: its cores are not used again"
+            case Amended():
+                yield from (f"{plain(str(change['key']))} is amended" for change in event.changes)
             case VerdictReached():
                 yield f"verdict {event.verdict}"
 

@@ -23,7 +23,7 @@ def liveness(folder: RunFolder, state: str) -> str:
 
     Args:
         folder: The run folder.
-        state: What the journal says: planned, running, finished, paused, interrupted or failed.
+        state: What the journal says: planned, running, finished, stopped, paused, interrupted or failed.
     """
     held = holder(folder.lock)
     if held is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from flopwise.contention import CONTENDED_ABOVE, is_contended
 from flopwise.events import AttemptEnded, Event
 from flopwise.journal.replay import AttemptState, RunState
+from flopwise.journal.states import EXCLUDED
 from flopwise.paths import RunFolder
 from flopwise.report.grid import Column, Grid, right
 from flopwise.report.slots import SlotMeter
@@ -150,4 +151,8 @@ def slot_sentences(summary: Mapping[str, Any]) -> Iterator[str]:
         )
     for row in summary["slot_use"]:
         if row["quarantined"]:
-            yield f"Slot {row['slot']} is quarantined until the next session: {row['quarantined']}."
+            yield f"Slot {row['slot']} {_out(row['quarantined'])}."
+
+
+def _out(cause: str) -> str:
+    return f"is {cause}" if cause == EXCLUDED else f"is quarantined until the next session: {cause}"

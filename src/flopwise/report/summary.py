@@ -12,7 +12,7 @@ name, run_id   From ``RunCreated``.
 created        Its wall time, ISO 8601.
 state          ``planned`` without a session; ``running`` while the last session is open in the journal
                (its process may have died since); ``interrupted`` when it was lost; else the reason of
-               its ``SessionClosed``: planned, finished, paused, interrupted or failed.
+               its ``SessionClosed``: planned, finished, stopped, paused, interrupted or failed.
 detail         The one line of that ``SessionClosed``, else empty.
 phase          The last ``PhaseStarted.phase``: calibrate, search, choose, decide, done; null before.
 study_hash     Of the last ``RunCreated`` or ``StudyRevised``; so is everything read from the study.
@@ -67,7 +67,13 @@ failures       ``[{outcome, count, example_cause, attempt}]`` over ended attempt
                nor interrupted, retried ones included; most frequent first, ties by name. The example is
                the first in the order of trials and attempts.
 warnings       ``[{flag, count, attempt}]`` over the ``info["flags"]`` of all ended attempts, in that order.
-policies       ``[{policy, action, cause}]``: every ``PolicyRaised``, in journal order.
+policies       ``[{policy, action, cause, evidence}]``: every ``PolicyRaised``, in journal order.
+amended        ``[{key, before, after}]``: every change of every ``Amended``, in journal order.
+larger_tier    ``{tier, offered, stable, improving, failed, evaluations, gain, noise, planned}`` of the next larger
+               tier; null before a verdict and after the largest. ``failed`` of the last ``evaluations`` of the
+               search (three generations, a quarter of it without, at least 20). ``gain``: by how much its last
+               third lowered the best loss. ``noise``: of a trial's score over seeds. ``planned``:
+               ``{device_hours, wall_s, price}`` of the plan.
 packing        ``{cores, slots, threads, reason, pairs}`` of the last ``PackingChosen`` and of every
                ``PackingMeasured`` on a machine with as many cores, the last one a pair, by slots and threads;
                ``slots`` and ``threads`` are null before a choice; null when nothing was measured or chosen.
@@ -101,6 +107,7 @@ from flopwise.events import AttemptEnded, Event, RunCreated, SessionClosed, fiel
 from flopwise.journal.replay import RunState, TrialState
 from flopwise.objective import Objective
 from flopwise.report.derived import Derive, derivation
+from flopwise.report.offer import offer
 from flopwise.report.packing import Packings
 from flopwise.report.slot_use import contention, slot_use
 from flopwise.report.stragglers import stragglers
@@ -146,7 +153,11 @@ def summarise(events: Iterable[Event]) -> dict[str, Any]:
         "stragglers": stragglers(state),
         "failures": _failures(state),
         "warnings": _warnings(state),
-        "policies": [{"policy": r.policy, "action": r.action, "cause": r.cause} for r in state.raised],
+        "policies": [
+            {"policy": r.policy, "action": r.action, "cause": r.cause, "evidence": r.evidence} for r in state.raised
+        ],
+        "amended": list(state.amended),
+        "larger_tier": offer(state),
         "packing": packings.to_json(state.study["execution"]["price_per_hour"]),
         "calibration": _calibration(state),
         "plan": state.tier.plan if state.tier else None,

@@ -21,7 +21,9 @@ from flopwise.errors import Problem
 from flopwise.report import probes, rows
 from flopwise.report.grid import Column, Drawing, Grid
 from flopwise.report.headline import Summary, counted, headline, price_line
+from flopwise.report.offer import offer_command, offer_sentences
 from flopwise.report.packing import Packing, packing_grid, packing_sentences
+from flopwise.report.pause import evidence_facts, ways_on
 from flopwise.report.slot_use import slot_grid, slot_sentences
 from flopwise.report.text import number, percent, plain
 from flopwise.units import format_bytes, format_count, format_flops, format_money, format_seconds
@@ -54,13 +56,14 @@ def closing_text(summary: Summary, reason: str, detail: str, folder: Path, conso
 
     Args:
         summary: Of the run.
-        reason: planned, declined, refused, finished, paused, interrupted or failed.
+        reason: planned, declined, refused, finished, stopped, paused, interrupted or failed.
         detail: One line.
         folder: The run folder.
         console: Whose width and colours count; None for standard output's.
     """
     body = [verdict_panel(summary), _winner(summary)] if summary["verdict"] else [_ending(summary, reason, detail)]
-    return render(*body, _spaced(_footer(summary, reason, folder)), console=console)
+    larger = [_spaced(Text(plain(sentence), style="dim")) for sentence in offer_sentences(summary)]
+    return render(*body, *larger, _spaced(_footer(summary, reason, folder)), console=console)
 
 
 def verdict_panel(summary: Summary) -> RenderableType:
@@ -96,6 +99,8 @@ def _winner(summary: Summary) -> RenderableType | None:
 def _ending(summary: Summary, reason: str, detail: str) -> RenderableType:
     said = f": {plain(detail)}" if detail else ""
     lines: list[RenderableType] = [Text.assemble((reason, "bold"), said)]
+    if reason == "paused" and summary["policies"]:
+        lines.append(_spaced(_facts(evidence_facts(summary["policies"][-1]["evidence"]))))
     best = _best_line(summary)
     if best:
         lines.append(Text(best))
@@ -120,16 +125,15 @@ def _best_line(summary: Summary) -> str:
 def _footer(summary: Summary, reason: str, folder: Path) -> RenderableType:
     place = _near(folder)
     lines = [("spent", price_line(summary)), ("report", f"{place}/report.md")]
-    again = {
-        "planned": "run",
-        "declined": "run",
-        "refused": "run anyway",
-        "paused": "go on",
-        "interrupted": "go on",
-    }.get(reason)
+    again = {"planned": "run", "declined": "run", "refused": "run anyway", "interrupted": "go on"}.get(reason)
     if again:
         option = " --anyway" if reason == "refused" else ""
         lines.append((again, f"flopwise resume {shlex.quote(place)}{option}"))
+    elif reason == "paused" and summary["policies"]:
+        ways = ways_on(summary["policies"][-1], shlex.quote(place))
+        lines += [(f"if {when}", way) for when, way in ways]
+    if offer_command(summary):
+        lines.append(("larger tier", offer_command(summary)))
     return _facts(lines)
 
 

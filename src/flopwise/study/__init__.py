@@ -1,6 +1,7 @@
 """The study file: read safely, checked for every mistake at once, frozen to its canonical form."""
 
 from flopwise.study import fields
+from flopwise.study.amend import amended_sections
 from flopwise.study.freeze import (
     baseline_config,
     calibration_key,
@@ -30,6 +31,7 @@ __all__ = [
     "Rules",
     "Section",
     "Study",
+    "amended_sections",
     "baseline_config",
     "calibration_key",
     "fields",

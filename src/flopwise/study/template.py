@@ -81,9 +81,12 @@ execution:
   pass_env: []               # environment variables passed to trainings, such as HF_TOKEN; never recorded
 
 policies:                    # what may pause or end the study; false switches one off
+  non_finite: {{pause_above: 0.05}}   # pause above this share of nan that no region of the space explains
   crash_rate: {{pause_above: 0.10}}   # pause above this share of failed trainings
   crash_loop: {{consecutive: 5}}      # pause after so many failures in a row
+  time_drift: {{pause_above: 2.0}}    # pause when trainings take so many times what was calibrated
   patience: {{generations: 8}}        # end the search after so many generations without gain
+  flat: {{trials: 20, chance: 0.8}}   # end the study when so many trials found nothing beyond the noise
   throughput: {{pause_below: 0.7}}    # pause below this share of the evaluations an hour that were planned
 
 calibration:

@@ -42,6 +42,7 @@ from flopwise.journal.log import Journal
 from flopwise.journal.replay import RunState
 from flopwise.objective import Objective
 from flopwise.paths import RunFolder
+from flopwise.policies.region import find_region
 from flopwise.registry import load
 from flopwise.report.summary import summarise
 from flopwise.seeds import derive
@@ -70,7 +71,7 @@ STUDY: dict[str, Any] = {
         "retries": 1,
         "pass_env": [],
     },
-    "policies": {"crash_rate": {"pause_above": 0.1}, "crash_loop": None, "patience": None},
+    "policies": {"crash_rate": {"pause_above": 0.1}, "crash_loop": {"consecutive": 2}, "patience": None},
     "calibration": {"seeds": 3},
     "confirm": {"top": 2, "seeds": None, "looks": 4, "min_improvement": 0.01},
 }
@@ -231,17 +232,25 @@ def search(story: Story) -> None:
         happen(story)
 
 
+def region(story: Story) -> dict[str, Any] | None:
+    """Where the two lie that failed, beside the baseline's three evaluations."""
+    configs = [dict(story.state.trials[number].trial.config) for number in (0, 0, 0, 3, 4)]
+    found = find_region(configs, [False] * 3 + [True] * 2)
+    return found.to_json() if found else None
+
+
 def first_generation(story: Story) -> None:
     """Out of order, with a retry, a divergence, and a coordinator that dies while trial 1 runs."""
     story.attempt(3, outcome="nan", slot=1)
-    story.attempt(2, outcome="killed")
-    story.attempt(2, number=2)
-    story.say(PolicyRaised("crash_rate", "pause", "too many", {"rate": 0.25, "ended": 4}))
-    story.say(SessionClosed(story.session, "paused", "crash_rate", story.now))
-    story.say(PauseAccepted("crash_rate"))
+    story.attempt(4, outcome="error")
+    evidence = {"consecutive": 2, "outcomes": {"nan": 1, "error": 1}, "trials": [3, 4], "region": region(story)}
+    story.say(PolicyRaised("crash_loop", "pause", "the last 2 evaluations all failed (1 nan, 1 error)", evidence))
+    story.say(SessionClosed(story.session, "paused", "crash_loop", story.now))
+    story.say(PauseAccepted("crash_loop"))
     story.now += 30.0
     story.open()
-    story.attempt(4)
+    story.attempt(2, outcome="killed")
+    story.attempt(2, number=2)
     name, began = story.start(1), story.now
     story.now += 3.0
     story.end(name, began, "killed", interrupted=True, lost="coordinator")

@@ -26,8 +26,6 @@ NOWHERE_ELSE = {
     "Measured.rows[].elapsed_s",
     "Measured.rows[].step",
     "Measured.rows[].values.loss",
-    "PolicyRaised.evidence.ended",
-    "PolicyRaised.evidence.rate",
     "SessionOpened.machine.cores",
     "SessionOpened.machine.memory_bytes",
     "SessionOpened.pid",

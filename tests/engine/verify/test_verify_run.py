@@ -134,7 +134,7 @@ def test_the_oracle_has_code_of_its_own() -> None:
         (TrialProposed, 12, {"of": 1}, "of"),
         (AttemptStarted, 4, {"seed": 8}, "seed"),
         (AttemptStarted, 4, {"slot": 2}, "slot"),
-        (AttemptStarted, 5, {"slot": 1}, "summary.json.cores[0]"),
+        (AttemptStarted, 6, {"slot": 1}, "summary.json.cores[0]"),
         (AttemptStarted, 4, {"limit_s": -1.0}, "limit_s"),
         (AttemptStarted, 4, {"session": 3}, "session"),
         (AttemptStarted, 4, {"attempt": "t0002.s0.a7"}, "attempt"),
@@ -146,8 +146,8 @@ def test_the_oracle_has_code_of_its_own() -> None:
         (AttemptEnded, 5, {"ended_at": 1.0}, "ended_at (keeper.jsonl)"),
         (AttemptEnded, 5, {"cpu_s": 1.0}, "cpu_s (keeper.jsonl)"),
         (AttemptEnded, 5, {"peak_rss_bytes": None}, "peak_rss_bytes (keeper.jsonl)"),
-        (AttemptEnded, 5, {"metrics": {"score": 9.0, "noise": 0.5}}, "summary.json.metrics.score"),
-        (AttemptEnded, 5, {"info": {}}, "summary.json.info.steps"),
+        (AttemptEnded, 6, {"metrics": {"score": 9.0, "noise": 0.5}}, "summary.json.metrics.score"),
+        (AttemptEnded, 6, {"info": {}}, "summary.json.info.steps"),
         (TierChosen, 0, {"tier": "giant"}, "tier"),
         (PhaseStarted, 2, {"detail": {"candidates": [1, 2], "seeds": 2}}, "detail.candidates[0]"),
         (PhaseStarted, 3, {"detail": {"chosen": 0, "seeds": 5}}, "detail.chosen"),
@@ -211,10 +211,10 @@ def test_a_config_that_the_searcher_did_not_propose(tell: Tell) -> None:
 def test_what_the_searcher_was_told_decides_the_next_generation(tell: Tell) -> None:
     """A result altered everywhere it stands still shows: the proposals after it do not follow from it."""
     story = tell()
-    end = next(e for e in story.events if isinstance(e, AttemptEnded) and e.attempt == "t0004.s0.a1")
+    end = next(e for e in story.events if isinstance(e, AttemptEnded) and e.attempt == "t0002.s0.a2")
     place = story.events.index(end)
-    story.events[place] = replace(end, metrics={**end.metrics, "score": end.metrics["score"] - 0.5})
-    story.summaries["t0004.s0.a1"]["metrics"]["score"] -= 0.5
+    story.events[place] = replace(end, metrics={**end.metrics, "score": end.metrics["score"] + 5.0})
+    story.summaries["t0002.s0.a2"]["metrics"]["score"] += 5.0
     differences = found(story, story.events)
     assert {"config.train.lr", "point[0]"} <= whats(differences)
     assert all("TrialProposed" in each.where for each in differences if each.what.startswith(("config", "point")))

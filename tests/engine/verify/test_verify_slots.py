@@ -23,6 +23,7 @@ from flopwise.events import (
     PackingStarted,
     RunCreated,
     SessionClosed,
+    SessionLost,
     SessionOpened,
     SlotQuarantined,
     TrialProposed,
@@ -210,7 +211,9 @@ def late(tell: Callable[..., Any]) -> Callable[..., list[Difference]]:
             if isinstance(event, AttemptEnded) and event.outcome == "killed" and not event.interrupted
         )
         result = LateResult(end.attempt, "ok", {"score": 99.0}, 0.5, 0.2 / 3600 * 0.5 / 2, end.ended_at + 0.001)
-        closed = next(i for i in range(at, len(story.events)) if isinstance(story.events[i], SessionClosed))
+        closed = next(
+            i for i in range(at, len(story.events)) if isinstance(story.events[i], SessionClosed | SessionLost)
+        )
         result = replace(result, t=story.events[closed].t)
         story.events.insert(closed, replace(result, **changes))
         if changes:

@@ -16,6 +16,7 @@ from flopwise.engine.verify.document import check_report
 from flopwise.engine.verify.lifecycles import check_lifecycles, check_study
 from flopwise.engine.verify.packing import check_packing
 from flopwise.engine.verify.plan import check_plan
+from flopwise.engine.verify.policies import check_policies
 from flopwise.engine.verify.probes import check_announced, check_probes
 from flopwise.engine.verify.proposals import check_proposals
 from flopwise.engine.verify.records import Record, read_records
@@ -71,6 +72,7 @@ def _checks(folder: RunFolder) -> dict[str, Check]:
         "proposals": check_proposals,
         "charges": lambda run: check_charges(run, folder),
         "summaries": lambda run: check_summaries(run, folder),
+        "policies": check_policies,
         "packing": check_packing,
         "probes": check_probes,
         "announced": check_announced,

@@ -13,6 +13,7 @@ from typing import Any
 from flopwise.engine.verify.charges import spend
 from flopwise.engine.verify.comparison import pooled_sd
 from flopwise.engine.verify.difference import Difference, compare
+from flopwise.engine.verify.offer import expected_offer
 from flopwise.engine.verify.packing import expected_packing
 from flopwise.engine.verify.parts import NEVER, middle
 from flopwise.engine.verify.run import Attempt, Run, Session, Trial, fold
@@ -25,6 +26,8 @@ FORMAT = 1
 REPORT = "report.json"
 
 ENDED_WELL = ("ok", "pruned")
+
+EXCLUDED = "excluded by the user"
 
 CONTENDED = 0.1
 """Larger shares of its slot's time that others took mark an attempt."""
@@ -97,7 +100,12 @@ def expected_report(run: Run) -> dict[str, Any]:
         "stragglers": expected_stragglers(run),
         "failures": _failures(run),
         "warnings": _warnings(run),
-        "policies": [{"policy": each.policy, "action": each.action, "cause": each.cause} for each in run.raised],
+        "policies": [
+            {"policy": each.policy, "action": each.action, "cause": each.cause, "evidence": each.evidence}
+            for each in run.raised
+        ],
+        "amended": [change for each in run.amended for change in each.changes],
+        "larger_tier": expected_offer(run),
         "packing": expected_packing(run),
         "calibration": _calibration(run.trials.get(0)),
         "plan": run.tier[1].plan if run.tier else None,
@@ -241,6 +249,8 @@ def _used(ends: list[AttemptEnded], threads: int) -> dict[str, float | None]:
 
 
 def _quarantined(run: Run, last: Session, slot: int) -> str | None:
+    if slot in last.excluded:
+        return EXCLUDED
     number = last.quarantined.get(slot)
     causes = [r.event.cause for r in run.records if r.number == number and isinstance(r.event, SlotQuarantined)]
     return causes[0] if causes else None

@@ -15,17 +15,19 @@ from flopwise.engine.verify.run import Attempt, Run, Session, Trial
 from flopwise.events import (
     FORMAT,
     Alive,
+    Amended,
     AttemptEnded,
     AttemptStarted,
     PauseAccepted,
     RunCreated,
     SessionLost,
     SessionOpened,
+    SlotExcluded,
     StudyRevised,
 )
 from flopwise.trial import Outcome
 
-OUTSIDE = (RunCreated, StudyRevised, SessionOpened, PauseAccepted)
+OUTSIDE = (RunCreated, StudyRevised, SessionOpened, PauseAccepted, SlotExcluded, Amended)
 """Events that are written while no session is open."""
 
 

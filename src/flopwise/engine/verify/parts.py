@@ -159,6 +159,11 @@ class Trial:
             return [value if value is not None else never(end, target) for value, end in pairs]
         return [None if value is None else sign * float(value) for value, _ in pairs]
 
+    def reached(self) -> list[float]:
+        """:meth:`losses` that are values: of seeds that neither failed nor missed a target."""
+        timed = "target" in self.study["objective"]
+        return [loss for loss in self.losses() if loss is not None and not (timed and loss >= NEVER)]
+
     def loss(self) -> float | None:
         """Mean over all seeds, with a target their median; None while one is missing or failed."""
         known = [loss for loss in self.losses() if loss is not None]
@@ -185,6 +190,8 @@ class Session:
     ends: list[tuple[int, Attempt]] = field(default_factory=list)
     quarantined: dict[int, int] = field(default_factory=dict)
     """Slot to the number of the record that says so."""
+    excluded: set[int] = field(default_factory=set)
+    """Those of them that the user took out."""
 
     def slots(self) -> list[int]:
         """Those that are still used."""

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flopwise.engine.verify.answers import amended, left_out
 from flopwise.engine.verify.difference import Difference, compare
 from flopwise.engine.verify.parts import ON_ANOTHER_SLOT, Aim, Attempt, Session, Trial, failed
 from flopwise.engine.verify.records import Record
 from flopwise.events import (
+    Amended,
     AttemptEnded,
     AttemptStarted,
     DataPrepared,
@@ -27,6 +29,7 @@ from flopwise.events import (
     SessionClosed,
     SessionLost,
     SessionOpened,
+    SlotExcluded,
     SlotQuarantined,
     StudyRevised,
     TargetChosen,
@@ -55,6 +58,8 @@ class Run:
     phases: dict[str, tuple[Record, PhaseStarted]] = field(default_factory=dict)
     probing: list[tuple[Record, PhaseStarted]] = field(default_factory=list)
     raised: list[PolicyRaised] = field(default_factory=list)
+    amended: list[Amended] = field(default_factory=list)
+    excluded: list[SlotExcluded] = field(default_factory=list)
     waves: list[tuple[Record, PackingMeasured]] = field(default_factory=list)
     wave: PackingStarted | None = None
     open: dict[AttemptId, Attempt] = field(default_factory=dict)
@@ -111,6 +116,17 @@ def _apply(run: Run, record: Record) -> Iterator[Difference]:
             run.studies.append((record.number, event.study, event.study_hash))
         case SessionOpened() as event:
             run.sessions.append(Session(event, record))
+            for excluded in run.excluded:
+                _leave_out(run.sessions[-1], excluded, record)
+        case SlotExcluded() as event:
+            run.excluded.append(event)
+            if run.sessions:
+                _leave_out(run.sessions[-1], event, record)
+        case Amended() as event:
+            study, problems = amended(run.study, event, record)
+            run.amended.append(event)
+            run.studies.append((record.number, study, run.studies[-1][2]))
+            yield from problems
         case SlotQuarantined() as event:
             yield from _quarantine(run, event, record)
         case PackingStarted() as event:
@@ -151,6 +167,12 @@ def _apply(run: Run, record: Record) -> Iterator[Difference]:
             attempt = run.attempt(event.attempt)[1]
             if attempt is None or attempt.end is not None:
                 yield Difference(record.where, "attempt", "one that runs", event.attempt)
+
+
+def _leave_out(session: Session, excluded: SlotExcluded, record: Record) -> None:
+    for slot in left_out(session, excluded):
+        session.quarantined.setdefault(slot, record.number)
+        session.excluded.add(slot)
 
 
 def _close(run: Run, event: SessionClosed | SessionLost, record: Record) -> Iterator[Difference]:
