@@ -1,12 +1,13 @@
 """How often a GO is wrong, and how often a real improvement gets one: ``python -m benchmarks.verdict``.
 
-    python -m benchmarks.verdict               2,000 studies without and 2,000 with a better candidate: minutes
-    python -m benchmarks.verdict --quick       a look in seconds; promises are not checked
-    python -m benchmarks.verdict --studies 500 --workers 2
+    python -m benchmarks.verdict                      2,000 studies without and 2,000 with a better candidate: minutes
+    python -m benchmarks.verdict --quick              a look in seconds; promises are not checked
+    python -m benchmarks.verdict --engine 2000        all of them by the engine: half an hour
 
-Every study is a whole run of the engine on the simulated executor: calibration, a search of 16 candidates, the
-confirmation that the plan recommends, a journal on disk (not synced), a report. One evaluation of a config differs
-from the next by 1% (standard deviation), and configs share no noise.
+A study is a calibration, a search of 16 candidates and the confirmation that the plan recommends. One evaluation of a
+config differs from the next by 1% (standard deviation), and configs share no noise. All studies are decided by the
+functions that the engine uses, on the values that it would see; the first hundred of each kind are also whole runs of
+the engine on the simulated executor, with journal and report, and have to end in the same way.
 
 equal      all 16 candidates are exactly as good as the baseline: every GO is false
 better     one of the 16 is truly 3% better: every GO for it is right
@@ -30,15 +31,17 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.verdict.pure import TOP, conclude
 from scipy.stats import ttest_ind
 
+from flopwise.budget.pricing import CHOOSE_SEEDS
 from flopwise.engine.assemble import run
 from flopwise.engine.request import Request
 from flopwise.report.view import SilentView
@@ -49,7 +52,7 @@ GAINS = {"equal": 0.0, "better": 0.03}
 LEAST = 0.01
 """Improvement asked for."""
 
-STUDIES, QUICK = 2_000, 40
+STUDIES, ENGINE, QUICK = 2_000, 100, 10
 MOST_FALSE, LEAST_RIGHT = 122 / STUDIES, 1_558 / STUDIES
 MEMORY = Path("/dev/shm")
 """Where run folders live, if there is such a place: thousands of small files are made and removed."""
@@ -110,6 +113,25 @@ def _checked(gain: float, looks: int) -> Study:
                 "options": {"values": "workload", "seed": 0, "durability": "none"},
             },
         }
+    )
+
+
+def decided(job: tuple[str, int, int]) -> Ended:
+    """The same study without the engine."""
+    kind, number, looks = job
+    began = time.perf_counter()
+    verdict, winner, seeds, planned, base, searched, reused = conclude(
+        number, CANDIDATES, BEST, GAINS[kind], LEAST, looks
+    )
+    return Ended(
+        verdict=verdict,
+        right=winner == BEST,
+        seeds=seeds,
+        planned=planned,
+        evaluations=len(base) + len(searched) + TOP * CHOOSE_SEEDS + 2 * seeds,
+        crowned=min(searched) <= (1.0 - LEAST) * statistics.fmean(base),
+        tested=bool(ttest_ind(base, reused, alternative="greater").pvalue < 0.05),
+        seconds=time.perf_counter() - began,
     )
 
 
@@ -185,6 +207,20 @@ def _promise(words: str, kept: bool) -> bool:
     return kept
 
 
+def jobs(kind: str, numbers: Sequence[int], looks: int) -> list[tuple[str, int, int]]:
+    """One a study."""
+    return [(kind, number, looks) for number in numbers]
+
+
+def agree(ended: Mapping[str, list[Ended]], ran: Mapping[str, list[Ended]]) -> bool:
+    """Whether the engine ends the studies that it ran in the same way."""
+    pairs = [pair for kind, runs in ran.items() for pair in zip(ended[kind], runs, strict=False)]
+    same = sum(replace(left, seconds=0.0) == replace(right, seconds=0.0) for left, right in pairs)
+    each_ms = 1000 * statistics.fmean(right.seconds for _, right in pairs)
+    print(f"run by the engine, too: {len(pairs)} studies at {each_ms:.0f} ms, {same} with the same end to the seed")
+    return _promise("the engine agrees", same == len(pairs))
+
+
 def main() -> None:
     """Read the command line, run the studies, print."""
     parser = argparse.ArgumentParser(
@@ -196,16 +232,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--looks", type=int, default=4, help="confirm.looks; 1: no early end")
     parser.add_argument("--first", type=int, default=0, help="seed of the first study")
+    parser.add_argument("--engine", type=int, default=ENGINE, help="of each kind, run by the engine too")
     parser.add_argument("--quick", action="store_true", help="a few studies")
     options = parser.parse_args()
-    count = QUICK if options.quick else options.studies
-    numbers = range(options.first, options.first + count)
+    numbers = range(options.first, options.first + (10 * QUICK if options.quick else options.studies))
+    engine = numbers[: QUICK if options.quick else options.engine]
     began = time.perf_counter()
     with ProcessPoolExecutor(options.workers) as pool:
-        ended = {
-            kind: list(pool.map(work, [(kind, n, options.looks) for n in numbers], chunksize=10)) for kind in GAINS
-        }
-    kept = report(ended)
+        ended = {kind: list(pool.map(decided, jobs(kind, numbers, options.looks), chunksize=10)) for kind in GAINS}
+        ran = {kind: list(pool.map(work, jobs(kind, engine, options.looks), chunksize=5)) for kind in GAINS}
+    kept = report(ended) & agree(ended, ran)
     print(f"{time.perf_counter() - began:.0f} s with {options.workers} workers")
     sys.exit(0 if kept or options.quick else 1)
 
