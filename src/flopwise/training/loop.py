@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,17 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from flopwise.clock import Clock
-from flopwise.errors import NonFinite
+from flopwise.training.curve import Curve, check_finite
 from flopwise.training.devices import Device
 from flopwise.training.distributed import ALONE, Team
 from flopwise.training.optimizers.together import Optimizer
 from flopwise.training.stopwatch import Stopwatch
 from flopwise.training.validation import Validation, Validator
-
-ROWS = 200
-"""About how many rows of the learning curve a training reports."""
-TAIL, MOST = 0.1, 10_000
-"""The final training loss is the mean over this last share of the steps, and at most so many."""
 
 
 class Listener(Protocol):
@@ -140,10 +134,11 @@ def train(
         team: Who computes each batch together with this process, which leads it.
 
     Raises:
-        NonFinite: As soon as a loss or gradient is not finite; the params are not updated by it.
+        NonFinite: As soon as a loss or gradient is not finite. On the CPU the params are not updated by it; on an
+            accelerator it is noticed some steps later, since looking at every loss would make it wait.
     """
     model.train()
-    curve = _Curve(listener, recipe.length)
+    curve = Curve(listener, recipe.length.steps, device)
     step = tokens = 0
     stopped = False
     watch = Stopwatch(clock, device)
@@ -156,11 +151,13 @@ def train(
         lr = recipe.lr * recipe.schedule(progress)
         batch = batches(step)
         team.tell(lr)
-        loss, length = _step(model, optimizer, batch, lr, recipe, device, step, team)
+        numbers = _step(model, optimizer, batch, lr, recipe, device, step, team)
         step += 1
         tokens += batch.shape[0] * (batch.shape[1] - 1)
         watch.stepped(step)
-        curve.add(step, loss, length, lr, progress)
+        curve.add(step, numbers, lr, progress)
+        if held_out.due(step):
+            curve.read()
         held_out.stepped(step)
     train_s, warmup_s = watch.train_s(step), watch.warmup_s(step)
     team.tell(None)
@@ -223,73 +220,17 @@ def _step(
     device: Device,
     step: int,
     team: Team,
-) -> tuple[float, float]:
-    """One optimizer step; returns the loss before it and the gradient's length before it was clipped."""
+) -> Tensor:
+    """One optimizer step; returns loss and length of the gradient before it, maybe still being computed."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_ratio", 1.0)
     optimizer.zero_grad(set_to_none=True)
     mean_loss = accumulate(model, batch, recipe.micro_batch_size, device, team)
     length = nn.utils.clip_grad_norm_(model.parameters(), math.inf if recipe.clip is None else recipe.clip)
-    loss, norm = torch.stack((mean_loss.float(), length.float())).tolist()
-    _check_finite(loss, norm, step)
+    numbers = torch.stack((mean_loss.float(), length.float()))
+    if device.name == "cpu":
+        check_finite(numbers, step)
     optimizer.step()
     if recipe.after_step is not None:
         recipe.after_step(step + 1)
-    return float(loss), float(norm)
-
-
-def _check_finite(loss: float, norm: float, step: int) -> None:
-    for name, value in (("loss", loss), ("gradient's length", norm)):
-        if not math.isfinite(value):
-            raise NonFinite(
-                f"the {name} is {value} in step {step + 1}",
-                expected="a finite number",
-                fix="lower train.lr, lengthen train.warmup_fraction, or set train.clip",
-            )
-
-
-class _Curve:
-    """Collects losses; reports every step, or when there are very many their means and the longest gradients."""
-
-    def __init__(self, listener: Listener, length: Length) -> None:
-        self._listener = listener
-        self._every = 1 if length.steps is None else math.ceil(length.steps / ROWS)
-        self._clocked = length.seconds is not None
-        self._reported = -math.inf
-        self._waiting: list[float] = []
-        self._longest = 0.0
-        self._row: tuple[int, float] | None = None
-        self.first = math.nan
-        self._count = 0
-        self._recent: deque[float] = deque(maxlen=MOST)
-
-    def add(self, step: int, loss: float, length: float, lr: float, progress: float) -> None:
-        """The loss and the gradient's length of one step."""
-        if step == 1:
-            self.first = loss
-        self._count = step
-        self._recent.append(loss)
-        self._waiting.append(loss)
-        self._longest = max(self._longest, length)
-        self._row = (step, lr)
-        due = progress - self._reported >= 1 / ROWS if self._clocked else step % self._every == 0
-        if due:
-            self._reported = progress
-            self._flush()
-
-    def close(self) -> None:
-        """Report what is left."""
-        if self._waiting:
-            self._flush()
-
-    def tail(self) -> float:
-        """Mean over the last tenth of the steps."""
-        last = list(self._recent)[-max(1, math.ceil(TAIL * self._count)) :]
-        return sum(last) / len(last) if last else math.nan
-
-    def _flush(self) -> None:
-        assert self._row is not None
-        step, lr = self._row
-        mean = sum(self._waiting) / len(self._waiting)
-        self._listener.report(step, train_loss=mean, lr=lr, grad_norm=self._longest)
-        self._waiting, self._longest = [], 0.0
+    return numbers

@@ -57,9 +57,13 @@ class Validator:
         self.reached = False
 
     def stepped(self, step: int) -> None:
-        """So many steps are done (0: none yet). The first alone is never validated: its time is mostly warm-up."""
-        if self._validation is not None and step != 1 and step % self._validation.every == 0:
+        """So many steps are done (0: none yet)."""
+        if self._validation is not None and self.due(step):
             self._validate(self._validation, step)
+
+    def due(self, step: int) -> bool:
+        """Whether it validates after so many steps; never after the first alone, whose time is mostly warm-up."""
+        return self._validation is not None and step != 1 and step % self._validation.every == 0
 
     def close(self, step: int) -> None:
         """The training is over."""
