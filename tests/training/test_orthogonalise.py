@@ -80,3 +80,13 @@ def test_polar_express_has_a_polynomial_for_each_iteration_and_repeats_the_last(
     eight, ten = coefficients("polar_express", 8), coefficients("polar_express", 10)
     assert len(set(eight)) == 8
     assert ten == [*eight, eight[-1], eight[-1]]
+
+
+@pytest.mark.parametrize("columns", [768, 3072])
+def test_at_the_size_of_a_real_layer_polar_express_in_bfloat16_is_within_two_percent(columns: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    u, _ = torch.linalg.qr(torch.randn(768, 768, generator=generator))
+    v, _ = torch.linalg.qr(torch.randn(columns, 768, generator=generator))
+    found = orthogonalise((u / torch.arange(1, 769)) @ v.mT, "polar_express", 5, torch.bfloat16).float()
+    median = torch.linalg.eigvalsh(found @ found.mT).sqrt().median()
+    assert float(median) == pytest.approx(1.0, abs=0.02)
