@@ -95,7 +95,7 @@ def test_a_stop_buys_whole_steps_and_never_more_than_it_says() -> None:
     assert SPEC.flops(SMALL, Fidelity("seconds", 12)) is None
 
 
-@pytest.mark.parametrize("stop", [Fidelity("flops", 1e9), Fidelity("tokens", 2047)])
+@pytest.mark.parametrize("stop", [Fidelity("flops", 8e8), Fidelity("tokens", 1000)])
 def test_a_stop_that_buys_no_step_is_a_problem_that_tells_the_price(stop: Fidelity) -> None:
     (problem,) = SPEC.check(SMALL, stop)
     assert problem.key == "evaluation.stop"
