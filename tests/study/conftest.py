@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flopwise import registry
 from flopwise.errors import Problem
+from flopwise.executors.executor import NoOptions, Traits
 from flopwise.space import Categorical, Space
 from flopwise.trial import Fidelity
 
@@ -101,11 +102,16 @@ class Watch:
         pause_above: float = Field(0.1, ge=0, le=1)
 
 
+class Anywhere:
+    Options = NoOptions
+    traits = Traits()
+
+
 MEMBERS = {
     "workloads": {"toy": ToySpec(), "anything": AnySpec()},
     "searchers": {"draws": Draws, "waves": Waves},
     "policies": {"watch": Watch, "other_watch": Watch},
-    "executors": {"local": object, "inline": object},
+    "executors": {"local": Anywhere, "inline": Anywhere},
 }
 
 MINIMAL = """\

@@ -78,8 +78,9 @@ execution:
   {executor: inline, slots: auto, threads: 2, price_per_hour: 0.2, grace: 5s, retries: 0, pass_env: [A],
    memory: 4 GiB, accelerators: 1, exclusive: true, wait: 1h}
 policies: {crash_rate: {pause_above: 0.2}, patience: false, crash_loop: null}
-calibration: {seeds: 2}
-confirm: {top: 2, seeds: auto, min_improvement: 0}
+calibration: {seeds: 2, signal: 4, knobs: true, ladder: 5m}
+proxy: {stop: {flops: 10 GFLOP}, recheck: 1, pause_below: 0.4}
+confirm: {top: 2, seeds: auto, looks: 2, min_improvement: 0, also: {train_loss: {direction: minimize, worse: 0.1}}}
 """
 
 

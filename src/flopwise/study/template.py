@@ -95,11 +95,14 @@ calibration:
   knobs: auto                # whether every knob is tried at both ends of its range
   ladder: auto               # time for finding a larger budget where this one tells nothing apart
 
+proxy: null                  # such as {{stop: {{flops: 6e10}}, recheck: 2, pause_below: 0.5}}: search by that, recheck the best
+
 confirm:
   top: 3                     # best trials trained again on fresh seeds
   seeds: auto                # fresh seeds for winner and baseline; auto: from the measured noise
   looks: 4                   # how often the decision is looked at while its seeds come in; 1: only at the end
   min_improvement: 0.01      # smallest gain worth a GO, as a share of the baseline's metric
+  also: {{}}                   # other metrics, such as {{train_loss: {{worse: 0.05}}}}: reported, or needed for a GO
 """
 
 
