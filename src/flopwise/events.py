@@ -225,7 +225,7 @@ class AttemptEnded(Event):
         tail: Last lines of output of a failed attempt.
         interrupted: The study ended it (signal, crash), not the workload: it is run again.
         stamp: Where ended_at comes from: keeper, heartbeat.
-        lost: With whom it was lost, ``keeper`` or ``coordinator``; empty when it was not.
+        lost: With whom it was lost: ``keeper``, ``node`` (a keeper of several) or ``coordinator``; empty if not.
         train_flops: Training FLOPs charged: steps really taken times those of one step; None when unknown.
     """
 

@@ -28,6 +28,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "local": "flopwise.executors.local:LocalExecutor",
         "inline": "flopwise.executors.inline:InlineExecutor",
         "simulated": "flopwise.executors.simulated:SimulatedExecutor",
+        "ray": "flopwise.executors.cluster.executor:RayExecutor",
     },
     "policies": {
         "non_finite": "flopwise.policies.non_finite:NonFinite",

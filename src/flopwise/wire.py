@@ -36,6 +36,7 @@ class Slot:
         threads: Size of every thread pool inside the attempt.
         memory_bytes: Memory of the attempt's whole process tree; None for no limit.
         accelerators: Names of the accelerators the attempt sees, as ``CUDA_VISIBLE_DEVICES`` takes them.
+        host: Which keeper's slot it is, where there are several: slots of one are lost together.
     """
 
     index: int
@@ -43,6 +44,7 @@ class Slot:
     threads: int
     memory_bytes: int | None = None
     accelerators: tuple[str, ...] = ()
+    host: int | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Slot:
@@ -238,10 +240,17 @@ class Ended(Message):
 
 @dataclass(frozen=True)
 class KeeperLost(Message):
-    """Made up by the executor when the keeper is gone: every running attempt is dead."""
+    """Made up by the executor when a keeper is gone: every attempt that ran there is dead.
+
+    Args:
+        detail: How it went.
+        at: Monotonic seconds.
+        attempts: Those that are dead; None for all, and then the executor has to be opened again.
+    """
 
     detail: str
     at: float
+    attempts: tuple[str, ...] | None = None
 
 
 def encode(message: Message) -> bytes:

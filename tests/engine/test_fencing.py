@@ -272,3 +272,17 @@ def test_a_run_folder_that_is_gone_ends_the_session_with_one_error(bench: Bench,
     with pytest.raises(ExecutorError, match=f"no folder can be made for attempt {job.attempt}") as raised:
         bench.attempts.start([job])
     assert raised.value.where == str(RunFolder(tmp_path).attempt(job.attempt))
+
+
+def test_a_lost_node_takes_its_own_attempts_only_and_opens_nothing(bench: Bench) -> None:
+    one, other = bench.start(1, slot=0).attempt, bench.start(2, slot=1).attempt
+    bench.outside.traits = Traits(down=frozenset({0}))
+    bench.attempts.hear(KeeperLost("node a: gone", 15.0, (one,)))
+    (end,) = bench.record.of(AttemptEnded)
+    assert (end.attempt, end.lost, end.interrupted, end.device_s) == (one, "node", True, 5.0)
+    assert "node a: gone" in end.cause and bench.outside.opened == 0 and bench.attempts.running == 1
+    assert [slot.index for slot in bench.attempts.free_slots()] == [2]
+    bench.attempts.hear(Reported(other, "ok", {"loss": 1.0}))
+    bench.end(other)
+    bench.outside.traits = Traits()
+    assert [slot.index for slot in bench.attempts.free_slots()] == [0, 1, 2]

@@ -16,6 +16,7 @@ import pytest
 
 from flopwise.clock import Clock, RealClock
 from flopwise.executors import cgroup
+from flopwise.executors.cluster.executor import RayExecutor
 from flopwise.executors.executor import Executor
 from flopwise.executors.inline import InlineExecutor
 from flopwise.executors.local import LocalExecutor
@@ -26,6 +27,7 @@ from flopwise.wire import Ended, Hello, Job, KeeperLost, Measurement, Message, P
 
 WORKLOADS = Path(__file__).parent / "workloads_under_test"
 RUDE = "import:rude:run"
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 PATIENCE_S = 30.0
 """Longer than anything here takes; reached only when something is broken."""
 
@@ -183,6 +185,26 @@ class Bench:
         return name
 
 
+def execution(address: str, **options: Any) -> dict[str, Any]:
+    """A study's section for a Ray cluster."""
+    return {"slots": None, "threads": 1, "options": {"address": address, "lost_after": 5.0, **options}}
+
+
+@pytest.fixture(scope="session")
+def bench_class() -> type[Bench]:
+    """For benches with an executor of their own."""
+    return Bench
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray cluster of two nodes of one core each, on this machine."""
+    found = pytest.importorskip("ray.cluster_utils").Cluster(initialize_head=True, head_node_args=NODE)
+    found.add_node(**NODE)
+    yield found
+    found.shutdown()
+
+
 def two_slots() -> tuple[Slot, ...]:
     """Two slots, on the same core where there is only one."""
     cores = usable_cores()
@@ -230,13 +252,14 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     bench.executor.close()
 
 
-@pytest.fixture(scope="module", params=["local", "inline", "simulated"])
+@pytest.fixture(scope="module", params=["local", "inline", "simulated", pytest.param("ray", marks=pytest.mark.cluster)])
 def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Each member of the family in turn; ``simulated`` runs the workload and makes up its time."""
     kinds: dict[str, Callable[[Any], Executor]] = {
         "local": LocalExecutor,
         "inline": InlineExecutor,
         "simulated": lambda slots: SimulatedExecutor(slots, Options(seconds=1.0)),
+        "ray": lambda _: RayExecutor.from_study(execution(request.getfixturevalue("cluster").address)),
     }
     bench = Bench(kinds[request.param](two_slots()), tmp_path_factory.mktemp(request.param))
     sys.path.insert(0, str(WORKLOADS))

@@ -126,7 +126,7 @@ def test_global_random_streams_depend_on_the_seed_alone(either: Any) -> None:
 def test_an_attempt_stands_in_its_own_folder_and_the_coordinator_does_not_move(either: Any) -> None:
     before = (Path.cwd(), dict(os.environ))
     heard = either.run("look_around", job={"data": {"sha256": "ab"}, "stop": {"steps": 5}})
-    assert heard.reported.info["folder"] == str(heard.folder)
+    assert Path(heard.reported.info["folder"]).name == heard.folder.name
     assert heard.reported.info["data"] == {"sha256": "ab"}
     assert heard.reported.info["stop"] == {"steps": 5.0}
     assert (Path.cwd(), dict(os.environ)) == before

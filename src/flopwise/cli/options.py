@@ -14,7 +14,7 @@ StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, o
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or a name under --runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Slots = Annotated[int | None, typer.Option("--slots", min=1, help="Evaluations at once, in place of the study's.")]
-Executor = Annotated[str | None, typer.Option("--executor", help="local or inline, in place of the study's.")]
+Executor = Annotated[str | None, typer.Option("--executor", help="local, inline or ray, in place of the study's.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only.")]
 Tier = Annotated[str | None, typer.Option("--tier", help="Which tier to spend; the study's first by default.")]
 Group = Annotated[list[str] | None, typer.Option("--group", help="Search this group of the study only; repeatable.")]

@@ -63,10 +63,16 @@ class Attempts:
 
     def free_slots(self) -> list[Slot]:
         """Slots that could be given something now."""
-        slots = self._desk.executor.slots
+        slots, down = self._desk.executor.slots, self.down
         if len(self._busy) >= len(slots):
             return []
-        return free_slots(slots, {job.slot.index for job in self._busy.values()}, self._desk.record.state)
+        there = [slot for slot in slots if slot.index not in down] if down else slots
+        return free_slots(there, {job.slot.index for job in self._busy.values()}, self._desk.record.state)
+
+    @property
+    def down(self) -> frozenset[int]:
+        """Slots whose node is gone, or not there yet."""
+        return self._desk.executor.traits.down
 
     def still_free(self, slots: list[Slot], taken: Slot) -> list[Slot]:
         """What :meth:`free_slots` would say after one was taken; the rest of ``slots`` where that is the same."""
@@ -239,15 +245,19 @@ class Attempts:
     # When the keeper dies
 
     def _keeper_lost(self, lost: KeeperLost) -> None:
-        """Every running attempt died with its keeper: charge them, open another keeper, go on."""
+        """What ran there died with its keeper: charge it; where that was the only one, open another; go on."""
         given_up = False
-        for attempt in list(self._busy):
+        node = lost.attempts is not None
+        for attempt in [name for name in self._busy if lost.attempts is None or name in lost.attempts]:
             began = self._started_at.get(attempt, lost.at)
             ended = Ended(attempt, began, lost.at, None, None, "stopped")
-            ending = self._lost_with_keeper(attempt, lost.detail)
+            ending = self._lost_with(attempt, lost.detail, node=node)
             given_up = given_up or not ending.interrupted
             self._end(ended, ending, None)
         self._desk.record.commit()
+        if node:
+            self._desk.view.message(f"lost: {lost.detail}; what ran there is run elsewhere")
+            return
         self._keeper_deaths = 0 if given_up else self._keeper_deaths + 1
         if self._keeper_deaths > KEEPER_RESTARTS:
             raise ExecutorError(
@@ -259,11 +269,12 @@ class Attempts:
         self._desk.view.message(f"the keeper died ({lost.detail}); starting another")
         self._desk.executor.open(self._desk.hello)
 
-    def _lost_with_keeper(self, name: str, detail: str) -> Ending:
+    def _lost_with(self, name: str, detail: str, *, node: bool) -> Ending:
         state = self._desk.record.state
         attempt = state.attempt(name)
-        ending = Ending(Outcome.KILLED, f"its keeper died: {detail}", interrupted=True, lost="keeper")
-        if not state.trials[attempt.id.trial].lost_too_often(attempt, "keeper"):
+        to = "node" if node else "keeper"
+        ending = Ending(Outcome.KILLED, f"its {to} died: {detail}", interrupted=True, lost=to)
+        if not state.trials[attempt.id.trial].lost_too_often(attempt, to):
             return ending
         return replace(ending, interrupted=False, cause=f"{ending.cause}, not for the first time")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -80,6 +80,8 @@ def slot_json(slot: Slot) -> dict[str, Any]:
         found["memory_bytes"] = slot.memory_bytes
     if slot.accelerators:
         found["accelerators"] = list(slot.accelerators)
+    if slot.host is not None:
+        found["host"] = slot.host
     return found
 
 
@@ -106,7 +108,7 @@ def leased_executor(
     """
     kind = load("executors", study["execution"]["executor"])
     if not kind.traits.pins:
-        _say_unheeded(study["execution"], say)
+        _say_unheeded(study["execution"], kind.traits.heeds, say)
         yield make_executor(study)
         return
     sweep(run_id, LEFTOVER_S)
@@ -121,9 +123,9 @@ def leased_executor(
         leases.release()
 
 
-def _say_unheeded(execution: Mapping[str, Any], say: Say) -> None:
+def _say_unheeded(execution: Mapping[str, Any], heeded: Sequence[str], say: Say) -> None:
     """No setting is ignored silently."""
-    given = [f"execution.{name}" for name in PINNED if execution.get(name) is not None]
+    given = [f"execution.{name}" for name in PINNED if execution.get(name) is not None and name not in heeded]
     if given:
         say(f"note: executor {execution['executor']} pins and limits nothing; without effect: {', '.join(given)}")
 

@@ -167,7 +167,7 @@ class Loop:
         state, ledger, guard = self._record.state, self._record.ledger, self._desk.guard
         committed = guard.committed(state, ledger)
         for trial, seed_index in self._attempts.next_up(self._waiting()):
-            slot = slot_for((trial, seed_index), slots, state)
+            slot = slot_for((trial, seed_index), slots, state, self._attempts.down)
             if slot is None:
                 if not slots:
                     break
@@ -212,7 +212,8 @@ class Loop:
 
     def _listen(self) -> None:
         desk = self._desk
-        for message in desk.executor.poll(POLL_S if self._attempts.running else 0.0, desk.signals.wake):
+        waiting = self._attempts.running or self._attempts.down
+        for message in desk.executor.poll(POLL_S if waiting else 0.0, desk.signals.wake):
             self._attempts.hear(message)
         self._obey_signals()
         self._keep_time()

@@ -33,18 +33,29 @@ def free_slots(slots: Sequence[Slot], busy: Collection[int], state: RunState) ->
     return [slot for slot in idle if slot.index not in doubtful]
 
 
-def slot_for(evaluation: Evaluation, free: Sequence[Slot], state: RunState) -> Slot | None:
+def slot_for(evaluation: Evaluation, free: Sequence[Slot], state: RunState, down: Collection[int] = ()) -> Slot | None:
     """The slot for an evaluation; None when it has to wait.
 
     It waits where it has just failed on the only slot that is free: a broken one is free sooner than all others, and
-    would have every attempt.
+    would have every attempt. What was lost with a node waits for another node, as long as there is one.
 
     Args:
         evaluation: Trial and seed index.
         free: From :func:`free_slots`.
         state: Of the run.
+        down: Slots that cannot be used at the moment.
     """
     trial, seed_index = evaluation
     shunned = trial.shunned(seed_index)
-    alone = not state.slots.usable - {shunned}
-    return next((slot for slot in free if slot.index != shunned or alone), None)
+    if shunned is None:
+        return next(iter(free), None)
+    avoided = _with_it(shunned, state) if trial.lost("node", seed_index) else {shunned}
+    alone = not state.slots.usable - avoided - set(down)
+    return next((slot for slot in free if slot.index not in avoided or alone), None)
+
+
+def _with_it(slot: int, state: RunState) -> set[int]:
+    """The slots of the same host, as the session began; the slot alone where there are no hosts."""
+    slots = state.sessions[-1].opened.slots
+    host = slots[slot].get("host") if slot < len(slots) else None
+    return {slot} if host is None else {index for index, each in enumerate(slots) if each.get("host") == host}

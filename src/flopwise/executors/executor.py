@@ -21,6 +21,8 @@ class Traits:
             the leases are given to ``from_study``.
         folders: Attempts need a folder each.
         durable: The run's journal is worth a sync.
+        heeds: Settings of slots that it obeys although it pins nothing here, such as ``memory``.
+        down: Numbers of slots that cannot be used at the moment: their node is gone, or not there yet.
         shares_terminal: Attempts may use the terminal, for example to debug: nothing else is drawn there.
         facts: What the machine of its runs is marked with, JSON values.
         clock: The session's time; None for the real one.
@@ -29,6 +31,8 @@ class Traits:
     pins: bool = False
     folders: bool = True
     durable: bool = True
+    heeds: tuple[str, ...] = ()
+    down: frozenset[int] = frozenset()
     shares_terminal: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     clock: Clock | None = None

@@ -179,7 +179,7 @@ class TrialState:
         return AttemptId(self.trial.number, seed_index, len(self.of_seed(seed_index)) + 1)
 
     def lost(self, to: str, seed_index: int | None = None) -> list[AttemptState]:
-        """Attempts that were lost with their ``keeper`` or ``coordinator``; of one seed, or of all."""
+        """Attempts that were lost with their ``keeper``, ``node`` or ``coordinator``; of one seed, or of all."""
         own = self.attempts if seed_index is None else self.of_seed(seed_index)
         return [a for a in own if a.ended is not None and a.ended.lost == to]
 
@@ -192,17 +192,17 @@ class TrialState:
 
         Args:
             attempt: One of this trial's; it has not ended.
-            to: ``keeper`` or ``coordinator``.
+            to: ``keeper``, ``node`` or ``coordinator``.
         """
         seed = attempt.id.seed_index
-        before = len(self.lost("keeper", seed)) + len(self.lost("coordinator", seed))
+        before = sum(len(self.lost(kind, seed)) for kind in ("keeper", "node", "coordinator"))
         alone = sum(a.alone for a in (*self.lost("keeper"), attempt)) if to == "keeper" else 0
-        return before + 1 >= MOST_LOST or (attempt.alone and alone >= MOST_LOST_ALONE)
+        return before + 1 >= MOST_LOST or (to == "keeper" and attempt.alone and alone >= MOST_LOST_ALONE)
 
     def shunned(self, seed_index: int) -> int | None:
-        """The slot on which a seed has just failed, and where it is not tried again; None for none."""
+        """The slot on which a seed has just failed, or was lost, and where it is not tried again; None for none."""
         last = self.of_seed(seed_index)[-1:]
-        failed = [a for a in last if a.ended is not None and not a.ended.interrupted and a.again]
+        failed = [a for a in last if a.ended is not None and (a.ended.lost == "node" or _failed(a))]
         return failed[0].intent.slot if failed else None
 
     def losses(self, objective: Objective) -> list[float | None]:
@@ -249,6 +249,10 @@ def unpacked(attempts: list[list[Any]]) -> tuple[AttemptState, ...]:
 
 def _values(event: Event) -> list[Any]:
     return list(field_values(event).values())
+
+
+def _failed(attempt: AttemptState) -> bool:
+    return attempt.ended is not None and not attempt.ended.interrupted and attempt.again
 
 
 @dataclass

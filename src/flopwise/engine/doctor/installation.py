@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from flopwise import registry
 from flopwise.engine.doctor.finding import Finding
 from flopwise.errors import ExecutorError
 from flopwise.executors import cgroup
@@ -73,12 +72,11 @@ def _needed() -> Finding:
 
 def _extra(name: str, extra: str, purpose: str) -> Finding:
     number = version(name)
-    if name == "ray" and name not in registry.names("executors"):
-        return Finding("ok", name, f"{number or 'not installed'}; no executor here uses it")
     if number is None:
         fix = f"pip install 'flopwise[{extra}]', if you want that"
         return Finding("note", name, f"not installed; needed for {purpose}", fix)
-    return Finding("ok", name, f"{number}, for {purpose}")
+    warning = "; a cluster runs whatever whoever reaches it sends: keep its ports closed" if name == "ray" else ""
+    return Finding("ok", name, f"{number}, for {purpose}{warning}")
 
 
 def _torch(machine: Topology) -> Iterator[Finding]:

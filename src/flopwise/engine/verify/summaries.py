@@ -47,7 +47,10 @@ def _result(
 def _conditions(
     where: str, summary: Mapping[str, Any], run: Run, trial: Trial, attempt: Attempt
 ) -> Iterator[Difference]:
-    """What it was given: stop, data, and the cores and threads of its slot. Older summaries may lack some."""
+    """What it was given: stop, data, and the cores and threads of its slot. Older summaries may lack some.
+
+    Which cores a slot on a node of a cluster has is the node's business.
+    """
     given = {"stop": trial.event.stop, "data": run.data, **_slot(run, attempt)}
     known = {key: given[key] for key in ("stop", "data", "cores", "threads") if key in summary and key in given}
     yield from compare(where, {key: summary[key] for key in known}, known, "summary.json")
@@ -55,7 +58,8 @@ def _conditions(
 
 def _slot(run: Run, attempt: Attempt) -> Mapping[str, Any]:
     slots = [s.opened.slots for s in run.sessions if s.opened.session == attempt.intent.session]
-    return next((slot for slot in (slots[0] if slots else ()) if slot.get("index") == attempt.intent.slot), {})
+    found = next((slot for slot in (slots[0] if slots else ()) if slot.get("index") == attempt.intent.slot), {})
+    return {key: value for key, value in found.items() if key != "cores" or "host" not in found}
 
 
 def _dotted(config: Any, key: str) -> Any:
