@@ -90,11 +90,13 @@ class _Window:
         timings: In the order of their ends.
         seconds: From the end of the evaluation before them to the last end.
         slots: Of the session.
+        calibrated: Evaluations that the calibrated seconds are the mean of; 0 when they are taken as exact.
     """
 
     timings: Sequence[Timing]
     seconds: float
     slots: int
+    calibrated: int = 0
 
     @property
     def per_hour(self) -> float:
@@ -102,10 +104,15 @@ class _Window:
 
     @property
     def at_most_per_hour(self) -> float:
-        """What the pace may still be, given how much the evaluations differ in length."""
-        seconds = [timing.seconds for timing in self.timings]
-        scatter = statistics.pstdev(seconds) / (statistics.fmean(seconds) or 1.0)
-        return self.per_hour * (1.0 + SURE * scatter / math.sqrt(len(seconds)))
+        """What the pace may still be, given how much evaluations differ in length: these, and the few calibrated ones.
+
+        How much those would differ without other processes is taken from these.
+        """
+        error = _scatter([timing.seconds for timing in self.timings]) ** 2 / len(self.timings)
+        if self.calibrated:
+            alone = [timing.seconds * (1.0 - (timing.contention or 0.0)) for timing in self.timings]
+            error += _scatter(alone) ** 2 / self.calibrated
+        return self.per_hour * (1.0 + SURE * math.sqrt(error))
 
     @property
     def median_s(self) -> float:
@@ -148,6 +155,11 @@ class _Window:
         }
 
 
+def _scatter(seconds: Sequence[float]) -> float:
+    """Standard deviation as a share of the mean."""
+    return statistics.pstdev(seconds) / (statistics.fmean(seconds) or 1.0)
+
+
 def _promised(history: History, pace: Pace) -> float:
     """Evaluations an hour: the plan's, or those that the user accepted when they were fewer."""
     batch = _batch(history, pace.planned_slots)
@@ -171,7 +183,7 @@ def _windows(history: History, end: int, start: int) -> list[_Window]:
     for wanted in (size * times for times in WIDER):
         if len(timings) >= wanted + slots:
             seconds = timings[-1].ended_at - timings[-wanted - 1].ended_at
-            found.append(_Window(timings[-wanted:], seconds, slots))
+            found.append(_Window(timings[-wanted:], seconds, slots, len(history.trials.calibrated_s)))
     return [window for window in found if window.seconds >= LEAST_WINDOW_S]
 
 
