@@ -27,7 +27,7 @@ LEAST_WINDOW = 8
 WIDER = (1, 2, 4, 8)
 """And so many times that: a small slowdown among evaluations of many lengths shows only in the long run."""
 
-SURE = 2.0
+SURE = 2.5
 """Standard errors that the pace must be too slow by: what differs in length scatters."""
 
 SLOWER = 1.15

@@ -95,7 +95,7 @@ calibration:
   knobs: auto                # whether every knob is tried at both ends of its range
   ladder: auto               # time for finding a larger budget where this one tells nothing apart
 
-proxy: null                  # such as {{stop: {{flops: 6e10}}, recheck: 2}}: search by a cheaper stop, recheck the best
+proxy: null                  # or {{stop: {{flops: 6e10}}, recheck: 2, pause_below: 0.5}}: search by that, recheck best
 
 confirm:
   top: 3                     # best trials trained again on fresh seeds
