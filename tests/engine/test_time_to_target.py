@@ -191,8 +191,8 @@ def test_a_language_model_has_to_validate_what_is_its_target(objective: str, eva
 
 
 def spin(config: dict[str, Any], context: Any) -> dict[str, float]:
-    """Busy for a fifth of a CPU second."""
-    until = time.process_time() + 0.2
+    """Busy for half a CPU second: contention of less is not known."""
+    until = time.process_time() + 0.5
     while time.process_time() < until:
         pass
     context.report(1, val_loss=4.0)
@@ -200,7 +200,8 @@ def spin(config: dict[str, Any], context: Any) -> dict[str, float]:
 
 
 def test_on_a_contended_slot_attempts_are_marked_and_repeated_at_most_twice(tmp_path: Path) -> None:
-    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+    hog = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+    hogs = [subprocess.Popen([sys.executable, "-c", hog, str(core)]) for core in os.sched_getaffinity(0)]
     try:
         flopwise.Study(
             name="timed",
@@ -215,9 +216,9 @@ def test_on_a_contended_slot_attempts_are_marked_and_repeated_at_most_twice(tmp_
             runs=tmp_path / "runs",
         ).run(quiet=True)
     finally:
-        for hog in hogs:
-            hog.kill()
-            hog.wait()
+        for process in hogs:
+            process.kill()
+            process.wait()
     found = ends(tmp_path)
     marked = [end for end in found if is_contended(end.contention)]
     assert len(marked) > 3

@@ -45,6 +45,10 @@ class FakeContext:
         self.facts: dict[str, Any] = {}
         self.lines: list[str] = []
         self.stop = False
+        self.validate_every: int | None = None
+        self.count_validation = False
+        self.target: Any = None
+        self.reached_target = False
 
     def report(self, step: int, **values: float) -> None:
         pass

@@ -125,7 +125,7 @@ def offer_sentences(summary: Mapping[str, Any]) -> list[str]:
 
 def offer_command(summary: Mapping[str, Any]) -> str:
     """What to type for the larger tier: a new search, around the confirmed winner; empty where it is not offered."""
-    found, words = summary["larger_tier"], shlex.split(summary["command"])
+    found, words = summary["larger_tier"], _words(summary["command"])
     if found is None or not found["offered"] or words[:2] != ["flopwise", "run"]:
         return ""
     for option in ("--tier", "--after"):
@@ -134,6 +134,14 @@ def offer_command(summary: Mapping[str, Any]) -> str:
             words = [*words[:at], *words[at + 2 :]]
     around = ["--after", summary["name"]] if summary["verdict"]["verdict"] == "GO" else []
     return shlex.join([*words, "--tier", found["tier"], *around])
+
+
+def _words(command: str) -> list[str]:
+    """A command as the shell takes it apart; none of what is a sentence: run your script again."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
 
 
 def _price(found: Mapping[str, Any]) -> str:
