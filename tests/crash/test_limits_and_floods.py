@@ -71,6 +71,7 @@ def test_a_crash_loop_ends_within_a_twentieth_of_the_budget(rounds: Any, valley:
             base={"do": "fail_at_once"},
             search={"method": "random", "seed": number},
             tiers={"only": {"trials": 100}},
+            calibration={"seeds": 3, "signal": False},
             policies={name: False for name in UNGUARDED if name != policy},
         )
         assert study.run() == 3, study.output

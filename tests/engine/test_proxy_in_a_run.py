@@ -103,7 +103,7 @@ def test_a_proxy_that_misleads_pauses_the_search_with_its_evidence(tmp_path: Pat
     raised = done.summary["policies"][-1]
     assert raised["policy"] == "proxy_agreement" and "Spearman correlation" in raised["cause"]
     assert verify(RunFolder(done.folder)) == []
-    again = study(tmp_path, misleading).run(quiet=True)
+    again = study(tmp_path, misleading).run(quiet=True, accept="proxy_agreement")
     assert again.folder == done.folder
 
 

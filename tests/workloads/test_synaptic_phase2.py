@@ -20,7 +20,7 @@ SMALL = {
     },
     "evaluation": {"stop": {"steps": 4}, "seeds": 1},
     "tiers": {"toy": {"population": 4, "generations": 1}},
-    "calibration": {"seeds": 2},
+    "calibration": {"seeds": 2, "signal": False},
     "confirm": {"top": 1, "seeds": 2},
 }
 
@@ -45,9 +45,9 @@ def test_phase_2_starts_at_the_winner_of_phase_1(phase2: str, tmp_path: Path, ca
     first = write(
         tmp_path, "phase1", space=rates | {"model.synaptic.tau_c": {"type": "float", "low": 0.7, "high": 0.99}}
     )
-    done = call_flopwise(tmp_path, "run", first, "--quiet")
+    done = call_flopwise(tmp_path, "run", first, "--quiet", "--anyway")
     assert done.returncode == 0 and "GO" in done.stdout, done.stdout + done.stderr
-    done = call_flopwise(tmp_path, "run", second, "--quiet")
+    done = call_flopwise(tmp_path, "run", second, "--quiet", "--anyway")
     assert done.returncode == 0, done.stdout + done.stderr
     one, two = (RunState(read_events(tmp_path / "runs" / name / "journal.log")[0]) for name in NAMES)
     assert one.verdict is not None and one.verdict.winner is not None

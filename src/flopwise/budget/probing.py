@@ -133,7 +133,7 @@ def ladder_stops(stop: Fidelity, steps: Steps) -> Iterator[Fidelity]:
     Example:
         >>> stops = ladder_stops(Fidelity("flops", 1e10), lambda stop: int(stop.amount // 6e9))
         >>> [f"{next(stops).amount:.2g}" for _ in range(3)]
-        ['1.2e+11', '4.8e+11', '1.9e+12']
+        ['1.2e+11', '4.8e+11', '2e+12']
     """
     if stop.unit is None:
         return

@@ -37,7 +37,7 @@ def evidence_facts(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
     Example:
         >>> list(evidence_facts({"failed": 4, "rate": 0.2, "median_s": 90.0, "outcomes": {"error": 3, "nan": 1}}))
-        [('failed', '4'), ('rate', '20%'), ('median', '1.5 min'), ('outcomes', '3 error, 1 nan')]
+        [('failed', '4'), ('rate', '20%'), ('median', '1 min 30 s'), ('outcomes', '3 error, 1 nan')]
     """
     for key, value in evidence.items():
         shown = _shown(key, value, evidence)

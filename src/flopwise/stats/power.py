@@ -96,7 +96,7 @@ def confirmable(least: float, noise_sd: float, n: int) -> float:
 
     Example:
         >>> round(confirmable(0.01, 0.01, 5), 4), confirmable(0.01, 0.0, 5)
-        (0.0199, 0.01)
+        (0.0195, 0.01)
     """
     if n < 2:
         return math.inf
