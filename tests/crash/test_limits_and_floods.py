@@ -71,16 +71,16 @@ def test_a_crash_loop_ends_within_a_twentieth_of_the_budget(rounds: Any, valley:
             base={"do": "fail_at_once"},
             search={"method": "random", "seed": number},
             tiers={"only": {"trials": 100}},
-            calibration={"seeds": 3, "signal": False},
+            calibration={"seeds": 3, "signal": 4 if policy == "crash_loop" else False},
             policies={name: False for name in UNGUARDED if name != policy},
         )
         assert study.run() == 3, study.output
-        (raised,) = [event for event in study.events if isinstance(event, PolicyRaised)]
-        assert raised.policy == policy and "error" in raised.cause
+        raised = [event for event in study.events if isinstance(event, PolicyRaised)][-1]
+        assert raised.action == "pause" and raised.policy == policy and "error" in raised.cause
         failed = [end for end in study.ends if end.outcome == "error"]
         assert {end.cause.partition(" (")[0] for end in failed} == {"ValueError: no luck"}
-        trials = {end.attempt.partition(".")[0] for end in failed}  # one may be tried again on another slot
-        assert len(trials) <= 5 + 1, "a twentieth of a hundred, and what ran beside the last one"
+        evaluations = {end.attempt.rpartition(".")[0] for end in failed}  # one may be tried again on another slot
+        assert len(evaluations) <= 5 + 1, "a twentieth of a hundred, and what ran beside the last one"
         assert verify(study.folder) == []
 
     rounds.each(check)

@@ -65,4 +65,5 @@ def test_the_keeper_holds_no_more_after_many_attempts_than_after_one(make_bench:
         bench.run("leave_daemon")
     bench.run("write_garbage", hex="ffffffff")
     bench.run("behave", job={"folder": "/nowhere/at/all"})
-    assert processes.descriptors(keeper) == before
+    # Not equal: the pipes of a spare being forked may have been open at the first count.
+    assert processes.descriptors(keeper) <= before

@@ -6,6 +6,7 @@ import pytest
 
 from flopwise.policies.crash_loop import CrashLoop
 from flopwise.policies.crash_rate import CrashRate
+from flopwise.policies.pace import Pace
 from flopwise.policies.policy import Action, Decision, Finished, History
 from flopwise.trial import Outcome, Phase
 
@@ -109,6 +110,25 @@ def test_an_accepted_pause_starts_counting_anew() -> None:
     assert loop("xxxxx....", accepted_after=5) is None
     assert loop("xxxxxxxxx", accepted_after=5) is None
     assert loop("xxxxxxxxxx", accepted_after=5) is not None
+
+
+def test_configs_that_all_fail_before_the_search_end_the_probing_and_then_pause_it() -> None:
+    ends = [Finished(0, Phase.CALIBRATE, None, 1.0, Outcome.OK)]
+    ends += [Finished(number, Phase.SIGNAL, None, None, Outcome.ERROR) for number in range(1, 6)]
+
+    def judged(upto: int, pace: Pace | None = None) -> Decision | None:
+        return CrashLoop(CrashLoop.Options()).judge(History(tuple(ends[:upto]), pace=pace))
+
+    assert judged(5) is None
+    probing, searching = judged(6), judged(6, Pace(1.0, 2, 2))
+    assert probing is not None and probing.action is Action.END_PROBING
+    assert searching is not None and searching.action is Action.PAUSE
+
+
+@pytest.mark.parametrize("phase", [Phase.KNOBS, Phase.PROXY, Phase.LADDER])
+def test_other_probes_may_fail_one_after_the_other(phase: Phase) -> None:
+    ends = tuple(Finished(number, phase, None, None, Outcome.ERROR) for number in range(9))
+    assert CrashLoop(CrashLoop.Options()).judge(History(ends)) is None
 
 
 def test_a_metric_that_never_came_is_a_failure() -> None:

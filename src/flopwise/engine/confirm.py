@@ -229,5 +229,5 @@ def _ranked(state: RunState, trials: Sequence[TrialState], most: int | None = No
     """Trials that have a loss, best first, ties by number; at most so many."""
     objective = state.objective
     losses = ((trial.loss(objective), trial) for trial in trials)
-    scored = ((loss, trial.trial.number, trial) for loss, trial in losses if loss is not None)
+    scored = ((loss, trial.number, trial) for loss, trial in losses if loss is not None)
     return [trial for _, _, trial in nsmallest(len(trials) if most is None else most, scored)]

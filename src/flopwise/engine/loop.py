@@ -16,10 +16,11 @@ from flopwise.engine.desk import Closing, Desk
 from flopwise.engine.phases import Search, after_search, start_calibration
 from flopwise.engine.placing import slot_for
 from flopwise.engine.prepare import prepare_data
-from flopwise.engine.probes import END_PROBING, LIMITS
+from flopwise.engine.probes import LIMITS, ended_early
 from flopwise.engine.recheck import Rechecks
 from flopwise.events import Alive, PhaseStarted, PolicyRaised, TierChosen
 from flopwise.journal.replay import TrialState
+from flopwise.policies.policy import Action
 from flopwise.trial import PROBING, Phase
 from flopwise.wire import Job
 
@@ -97,6 +98,7 @@ class Loop:
             self._wish = Closing("failed", missing)
             return
         state = self._record.state
+        self._judge_probing()
         self._record.add(*self._desk.probes.next(state))
         if not self._desk.probes.done(state):
             return
@@ -107,6 +109,7 @@ class Loop:
                 return
             self._record.add(tier)
         self._record.add(PhaseStarted(Phase.SEARCH))
+        self._judged = 0  # what has failed so far is judged anew, now as the beginning of a search
 
     def _go_on(self, phase: str) -> None:
         state = self._record.state
@@ -156,6 +159,13 @@ class Loop:
             if raised.action == "pause":
                 self._wish = Closing("paused", f"{raised.policy}: {raised.cause}")
 
+    def _judge_probing(self) -> None:
+        """Ask whether to go on probing; whatever else policies would say, they say when there is a search."""
+        state = self._record.state
+        if not ended_early(state) and len(state.final_ends) != self._judged:
+            self._judged = len(state.final_ends)
+            self._record.add(*(each for each in self._desk.guard.judge(state) if each.action == Action.END_PROBING))
+
     # Starting attempts
 
     def _launch(self) -> None:
@@ -184,12 +194,16 @@ class Loop:
         self._attempts.start(jobs)
 
     def _waiting(self) -> Iterable[tuple[TrialState, int]]:
-        """Evaluations of the current phase that need an attempt, by trial and seed."""
+        """Evaluations of the current phase that need an attempt, by trial and seed.
+
+        Of the signal first one seed of every config: where none works, that is soon seen.
+        """
         phase = self._record.state.phase
         if phase is None or phase.phase == "done":
             return ()
         also = (Phase.RECHECK,) if phase.phase == Phase.SEARCH else ()
-        return self._record.state.waiting(Phase(phase.phase), *also)
+        waiting = self._record.state.waiting(Phase(phase.phase), *also)
+        return sorted(waiting, key=lambda each: each[1]) if phase.phase == Phase.SIGNAL else waiting
 
     def _refused(self, cause: str) -> None:
         """A limit allows nothing more: when the running ones have ended, end the phase."""
@@ -200,7 +214,7 @@ class Loop:
         if phase == Phase.SEARCH:
             self._record.add(PolicyRaised(LIMITS, "end_search", cause, {}))
         elif phase in PROBING:
-            self._record.add(PolicyRaised(LIMITS, END_PROBING, cause, {}))
+            self._record.add(PolicyRaised(LIMITS, Action.END_PROBING, cause, {}))
         elif phase == Phase.CALIBRATE:
             self._wish = Closing("failed", f"the limits do not even allow the baseline: {cause}")
         else:

@@ -21,6 +21,7 @@ from flopwise.budget.proxy import Proxy, compare_stops
 from flopwise.engine.spread import name_of, spread
 from flopwise.events import Event, PhaseStarted, TrialProposed
 from flopwise.journal.replay import RunState, TrialState
+from flopwise.policies.policy import Action
 from flopwise.registry import load
 from flopwise.seeds import derive
 from flopwise.stats.noise import noise_sd
@@ -32,9 +33,6 @@ MANY = 10**9
 
 LIMITS = "limits"
 """Who says that a limit allows no more probing."""
-
-END_PROBING = "end_probing"
-"""What it then asks for."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class Probes:
         return start + [_proposed(state.next_number + offset, wanted) for offset, wanted in enumerate(now)]
 
     def done(self, state: RunState) -> bool:
-        """Whether everything that is wanted has been measured, or a limit allows no more."""
+        """Whether everything that is wanted has been measured, or it has been ended."""
         if ended_early(state):
             return True
         return not any(state.unfinished_count(phase) for phase in PROBING) and not self.next(state)
@@ -260,8 +258,8 @@ class Probes:
 
 
 def ended_early(state: RunState) -> bool:
-    """Whether a limit has ended the probing."""
-    return any(raised.policy == LIMITS and raised.action == END_PROBING for raised in state.raised)
+    """Whether a limit, or a policy, has ended the probing."""
+    return any(raised.action == Action.END_PROBING for raised in state.raised)
 
 
 def baseline_s(state: RunState) -> float:

@@ -119,6 +119,11 @@ class TrialState:
         return replace(self._trial, config=json.loads(self._packed)[0]) if self._packed else self._trial
 
     @property
+    def number(self) -> int:
+        """Of the trial; reads nothing that is packed."""
+        return self._trial.number
+
+    @property
     def attempts(self) -> tuple[AttemptState, ...]:
         """Those of a packed trial are read anew each time: what is done to them counts once it is :meth:`put` back."""
         return unpacked(json.loads(self._packed)[1]) if self._packed else self._attempts
@@ -160,7 +165,7 @@ class TrialState:
 
     def finals(self) -> list[AttemptEnded | None]:
         """:meth:`final` of every seed, in seed order."""
-        return [self.final(index) for index in range(len(self.trial.seeds))]
+        return [self.final(index) for index in range(len(self._trial.seeds))]
 
     @property
     def finished(self) -> bool:
@@ -176,7 +181,7 @@ class TrialState:
 
     def next_attempt(self, seed_index: int) -> AttemptId:
         """Id of the next attempt of a seed: never one that was used before."""
-        return AttemptId(self.trial.number, seed_index, len(self.of_seed(seed_index)) + 1)
+        return AttemptId(self.number, seed_index, len(self.of_seed(seed_index)) + 1)
 
     def lost(self, to: str, seed_index: int | None = None) -> list[AttemptState]:
         """Attempts that were lost with their ``keeper``, ``node`` or ``coordinator``; of one seed, or of all."""
@@ -215,7 +220,7 @@ class TrialState:
     def loss(self, objective: Objective) -> float | None:
         """One loss over all seeds (:meth:`Objective.together`); None when any seed failed or has not ended."""
         losses = [loss for loss in self.losses(objective) if loss is not None]
-        return objective.together(losses) if len(losses) == len(self.trial.seeds) else None
+        return objective.together(losses) if len(losses) == len(self._trial.seeds) else None
 
     def failure(self) -> AttemptEnded | None:
         """The first seed's end that made the trial fail; None when none did."""

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from flopwise.policies.crash_rate import kinds_of, region_of_failures
 from flopwise.policies.nan_look import Answer, look
 from flopwise.policies.policy import Action, Decision, History
-from flopwise.trial import PROBING, Outcome, Phase
+from flopwise.trial import Outcome, Phase
 
-JUDGED = tuple(phase for phase in Phase if phase not in PROBING)
+JUDGED = tuple(phase for phase in Phase if phase not in (Phase.KNOBS, Phase.PROXY, Phase.LADDER))
 """Knobs at the ends of their ranges may fail one after the other: that is what trying them is for."""
 
 
@@ -19,7 +19,8 @@ class CrashLoop:
     """Pause when the last evaluations all failed, one after the other.
 
     Five in a row by default: at most 5% of a study of a hundred evaluations, besides those already
-    running. Results that are nan do not count where one region of the space explains them.
+    running. Results that are nan do not count where one region of the space explains them. While the signal
+    is measured there is nothing to pause yet: the probing ends, and what the plan then begins pauses at once.
 
     Example:
         >>> CrashLoop(CrashLoop.Options()).judge(History(())) is None
@@ -55,6 +56,5 @@ class CrashLoop:
             "trials": sorted({evaluation.number for evaluation in last}),
             "region": region.to_json() if region else None,
         }
-        return Decision(
-            Action.PAUSE, f"the last {len(last)} evaluations all failed ({kinds_of(last)}){where}", evidence
-        )
+        action = Action.END_PROBING if history.pace is None and last[-1].phase is Phase.SIGNAL else Action.PAUSE
+        return Decision(action, f"the last {len(last)} evaluations all failed ({kinds_of(last)}){where}", evidence)

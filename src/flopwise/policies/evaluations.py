@@ -105,7 +105,9 @@ class Evaluations(Sequence[Finished]):
     def __getitem__(self, index: slice) -> list[Finished]: ...
     def __getitem__(self, index: int | slice) -> Finished | list[Finished]:
         found = self._finished[index]
-        return [_unpacked(each) for each in found] if isinstance(found, list) else _unpacked(found)
+        if isinstance(found, list):
+            return [each if isinstance(each, Finished) else _unpacked(each) for each in found]
+        return _unpacked(found)
 
     def append(self, evaluation: Finished) -> None:
         """Add the next one."""

@@ -27,6 +27,8 @@ class Action(StrEnum):
     """Stop here until the user looked into it."""
     END_SEARCH = "end_search"
     """Propose nothing more and go on to confirmation."""
+    END_PROBING = "end_probing"
+    """Evaluate no more configs before the search."""
     STOP = "stop"
     """The study is settled: there is nothing to confirm."""
     NOTE = "note"

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -188,17 +189,10 @@ def _windows(history: History, end: int, start: int) -> list[_Window]:
 
 
 def _last_search(history: History, end: int, start: int, most: int) -> list[Timing]:
-    """Timings of the last search evaluations of one session, in order; at most so many."""
-    found: list[Timing] = []
-    for index in range(end - 1, start - 1, -1):
-        evaluation = history.finished[index]
-        timing = evaluation.timing
-        if timing is None or evaluation.phase is not Phase.SEARCH:
-            continue
-        if len(found) == most or (found and timing.session != found[-1].session):
-            break
-        found.append(timing)
-    return sorted(found, key=lambda timing: timing.ended_at)
+    """Timings of one session's search evaluations among the last so many, in order of their ends."""
+    looked_at = history.finished[max(start, end - most) : end]
+    timings = [each.timing for each in looked_at if each.timing is not None and each.phase is Phase.SEARCH]
+    return sorted((each for each in timings if each.session == timings[-1].session), key=attrgetter("ended_at"))
 
 
 def _cause(window: _Window, pace: Pace, promised: float) -> str:
