@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -120,18 +123,44 @@ class Terminal:
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def _call(folder: Path, *arguments: str, timeout: float = 150) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120"}
-    return subprocess.run(
-        [sys.executable, "-m", "flopwise.cli", *arguments],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+class Commands:
+    """The command line in forks of one warm process (``serve_commands.py``)."""
+
+    def __init__(self) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        program = [sys.executable, str(Path(__file__).with_name("serve_commands.py")), str(theirs.fileno())]
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120"}
+        self._server = subprocess.Popen(program, pass_fds=[theirs.fileno()], env=environment, stdout=subprocess.DEVNULL)
+        theirs.close()
+
+    def call(self, folder: Path, *arguments: str, timeout: float = 150) -> subprocess.CompletedProcess[str]:
+        """Run a command and wait for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: When that does not come; it has been killed.
+        """
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120"}
+        request = {"folder": str(folder), "arguments": arguments, "environment": environment}
+        reply, theirs = socket.socketpair()
+        with Path(os.devnull).open() as stdin, TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr, reply:
+            descriptors = [stdin.fileno(), stdout.fileno(), stderr.fileno(), theirs.fileno()]
+            socket.send_fds(self._requests, [json.dumps(request).encode()], descriptors)
+            theirs.close()
+            told = reply.makefile()
+            pid = int(told.readline())
+            reply.settimeout(timeout)
+            try:
+                status = int(told.readline())
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(arguments, timeout) from None
+            texts = [file.seek(0) or file.read() for file in (stdout, stderr)]
+        return subprocess.CompletedProcess(arguments, status, *texts)
+
+    def end(self) -> None:
+        """Nothing more is asked for."""
+        self._requests.close()
+        self._server.wait(10)
 
 
 @pytest.fixture(scope="session")
@@ -171,15 +200,17 @@ def toy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def call_flopwise() -> CommandLine:
+def call_flopwise() -> Iterator[CommandLine]:
     """``call_flopwise(folder, verb, …)``: run a verb there, without a terminal."""
-    return _call
+    commands = Commands()
+    yield commands.call
+    commands.end()
 
 
 @pytest.fixture
-def flopwise(tmp_path: Path) -> CommandLine:
+def flopwise(tmp_path: Path, call_flopwise: CommandLine) -> CommandLine:
     """``flopwise(verb, …)``: run a verb in the test's own folder."""
-    return partial(_call, tmp_path)
+    return partial(call_flopwise, tmp_path)
 
 
 @pytest.fixture

@@ -356,8 +356,8 @@ class PolicyRaised(Event):
 
     Args:
         policy: Its name.
-        action: ``pause``, ``stop`` (the study is settled), ``end_search`` (go on to confirmation), ``end_probing`` (go on
-            to the plan) or ``note`` (go on).
+        action: ``pause``, ``stop`` (the study is settled), ``end_search`` (go on to confirmation),
+            ``end_probing`` (go on to the plan) or ``note`` (go on).
         cause: One sentence.
         evidence: The numbers behind it.
     """

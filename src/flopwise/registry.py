@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from functools import lru_cache
 from typing import Any
 
 from flopwise.errors import InputError
@@ -111,6 +112,7 @@ def did_you_mean(name: str, valid: list[str]) -> str | None:
     return f"did you mean {near[0]!r}?" if near else None
 
 
+@lru_cache
 def _plugins(family: str) -> Any:
     """Entry points of a family. What finds them is imported late: built-in members are loaded without it."""
     return resolve("importlib.metadata:entry_points")(group=f"flopwise.{family}")

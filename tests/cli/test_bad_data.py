@@ -78,13 +78,12 @@ def held(folder: Path) -> list[str]:
     return sorted(path.name for path in runs.iterdir() if path.name != ".cache") if runs.is_dir() else []
 
 
-@pytest.mark.parametrize("verb", ["run", "plan"])
 @pytest.mark.parametrize(
-    ("data", "spoil", "said", "mend"),
+    ("verb", "data", "spoil", "said", "mend"),
     [
-        (SHARDS, truncated, ("the token shard is truncated", "train_1.bin (study.yaml: base.data)"), shards),
-        (SHARDS, texts, ("no file matches", "study.yaml: base.data.files"), shards),
-        (TEXTS, latin1, ("the text is not UTF-8", "7.txt, offset 2 (study.yaml: base.data)"), texts),
+        ("run", SHARDS, truncated, ("the token shard is truncated", "train_1.bin (study.yaml: base.data)"), shards),
+        ("plan", SHARDS, texts, ("no file matches", "study.yaml: base.data.files"), shards),
+        ("plan", TEXTS, latin1, ("the text is not UTF-8", "7.txt, offset 2 (study.yaml: base.data)"), texts),
     ],
     ids=["truncated shard", "no such file", "not UTF-8"],
 )

@@ -99,6 +99,7 @@ def kill_ten_times(study: Path, name: str, tmp_path: Path) -> None:
     assert verify(RunFolder(calm / name)) == []
 
 
+@pytest.mark.slow
 def test_ten_kills_of_a_small_study(toy: Path, tmp_path: Path) -> None:
     toy.write_text(toy.read_text().replace("steps: 20", "steps: 100"))
     kill_ten_times(toy, "toy", tmp_path)

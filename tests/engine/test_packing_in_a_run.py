@@ -64,7 +64,7 @@ def test_planned_once_and_used_by_the_search(tmp_path: Path, study: Path, flopwi
 def test_killed_while_measuring_it_goes_on_with_what_is_missing(tmp_path: Path, toy_text: str, flopwise: Any) -> None:
     """Money is counted once: what the kill cut off, and its second measurement."""
     path = tmp_path / "packed.yaml"
-    path.write_text(packed(toy_text).replace("steps: 20}, timeout: 60s", "steps: 1500}, timeout: 10m"))
+    path.write_text(packed(toy_text).replace("steps: 20}, timeout: 60s", "steps: 400}, timeout: 10m"))
     command = [sys.executable, "-m", "flopwise.cli", "plan", str(path)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

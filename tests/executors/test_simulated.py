@@ -76,10 +76,10 @@ def test_what_ends_close_together_is_heard_together() -> None:
     assert executor.clock.monotonic() == max(ended.ended_at for ended in ends)
 
 
-def test_ten_thousand_slots_run_at_once() -> None:
-    executor = opened(10_000, seconds=60.0, spread=0.2)
+def test_thousands_of_slots_run_at_once() -> None:
+    executor = opened(2_000, seconds=60.0, spread=0.2)
     ends = of(Ended, heard(executor, *[job(number, slot) for number, slot in enumerate(executor.slots, 1)]))
-    assert len(ends) == 10_000
+    assert len(ends) == 2_000
     assert executor.clock.monotonic() < 60.0 * math.exp(0.2 * 6)
     assert [ended.ended_at for ended in ends] == sorted(ended.ended_at for ended in ends)
 

@@ -40,7 +40,7 @@ def test_regret_is_what_the_cheap_choice_costs() -> None:
 def test_the_interval_is_seeded_and_holds_the_true_correlation() -> None:
     numbers = np.random.default_rng(0)
     inside = 0
-    for index in range(60):
+    for index in range(24):
         shared = numbers.normal(0, 1, 25)
         cheap, full = (shared + numbers.normal(0, 0.5, 25) for _ in range(2))
         found = agreement(cheap.tolist(), full.tolist(), top=2, seed=index)
@@ -48,4 +48,4 @@ def test_the_interval_is_seeded_and_holds_the_true_correlation() -> None:
         assert found is not None and found.spearman_lower is not None and found.spearman_upper is not None
         true = 6 / np.pi * np.arcsin(0.8 / 2)
         inside += found.spearman_lower <= true <= found.spearman_upper
-    assert inside >= 45
+    assert inside >= 18

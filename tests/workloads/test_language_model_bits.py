@@ -48,13 +48,11 @@ def curves(cache: Path, *seeds: int) -> list[str]:
 
 def test_the_same_seed_gives_the_same_bits_alone_and_beside_a_busy_process(tmp_path: Path) -> None:
     alone = curves(tmp_path, 5, 6)
-    hogs = [subprocess.Popen([sys.executable, "-c", HOG]) for _ in range(2)]
-    try:
-        beside = curves(tmp_path, 5)
-    finally:
-        for hog in hogs:
+    with subprocess.Popen([sys.executable, "-c", HOG]) as hog:
+        try:
+            beside = curves(tmp_path, 5)
+        finally:
             hog.kill()
-            hog.wait()
     lines = 20 + 3
     assert len(alone) == 2 * lines
     assert beside == alone[:lines]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 from flopwise.registry import resolve
 from flopwise.stats.compare import t_quantile
@@ -135,6 +136,7 @@ def enough_seeds(
     return many
 
 
+@lru_cache(maxsize=256)
 def expected_power(
     least: float, noise_sd: float, n: int, measured_on: int | None = None, critical: float | None = None
 ) -> float:
@@ -176,8 +178,15 @@ def go_probability(improvement: float, least: float, noise_sd: float, n: int, cr
     """
     if noise_sd == 0:
         return float(improvement > 0 and improvement >= least)
-    chdtri, ndtr = resolve("scipy.special:chdtri"), resolve("scipy.special:ndtr")
+    ndtr = resolve("scipy.special:ndtr")
     standard_error = math.sqrt(2.0 / n) * noise_sd
-    sampled_error = standard_error * (chdtri(n - 1, [1.0 - (i + 0.5) / SLICES for i in range(SLICES)]) / (n - 1)) ** 0.5
+    sampled_error = standard_error * _sampled(n)
     needed = ((t_quantile(n - 1) if critical is None else critical) * sampled_error).clip(min=least)
     return float(ndtr((improvement - needed) / standard_error).mean())
+
+
+@lru_cache(maxsize=256)
+def _sampled(n: int) -> Any:
+    """Equally likely values of the sample standard deviation of ``n`` differences, in true ones; shape (SLICES,)."""
+    shares = [1.0 - (i + 0.5) / SLICES for i in range(SLICES)]
+    return (resolve("scipy.special:chdtri")(n - 1, shares) / (n - 1)) ** 0.5

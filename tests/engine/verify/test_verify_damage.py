@@ -206,7 +206,7 @@ def test_a_torn_last_record_is_no_difference_but_an_altered_line_end_is(folder: 
     folder.report_json.unlink()
     data = folder.journal.read_bytes()
     last = data.rindex(b"\n", 0, -1) + 1
-    for cut in range(last, len(data)):
+    for cut in range(last, len(data), 5):
         folder.journal.write_bytes(data[:cut])
         assert verify(folder) == []
     folder.journal.write_bytes(data[:-1] + b"\x0b")

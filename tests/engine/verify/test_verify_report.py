@@ -12,6 +12,9 @@ from flopwise.engine.verify import verify
 from flopwise.events import SessionClosed
 from flopwise.paths import RunFolder
 
+EVERY = [pytest.param(5, id="every fifth"), pytest.param(1, id="all", marks=pytest.mark.slow)]
+"""Numbers from one that is altered to the next."""
+
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Paths of all numbers."""
@@ -43,10 +46,11 @@ def last_digit(value: Any) -> Any:
     return json.loads(nearest + (f"e{exponent}" if exponent else ""))
 
 
-def test_every_altered_number_is_named(folder: RunFolder) -> None:
+@pytest.mark.parametrize("step", EVERY)
+def test_every_altered_number_is_named(folder: RunFolder, step: int) -> None:
     report = json.loads(folder.report_json.read_text())
     paths = list(leaves(report))
-    for path in paths:
+    for path in paths[::step]:
         folder.report_json.write_text(json.dumps(altered(report, path, lambda number: number + 1)))
         assert [(each.where, each.what) for each in verify(folder)] == [("report.json", name(path))]
     assert len(paths) > 200
@@ -64,9 +68,10 @@ def test_derived_values_are_derived_again(tell: Callable[..., Any]) -> None:
         assert [(each.where, each.what) for each in verify(folder)] == [("report.json", name(path))]
 
 
-def test_even_the_last_digit_counts(folder: RunFolder) -> None:
+@pytest.mark.parametrize("step", [pytest.param(20, id="every twentieth"), pytest.param(1, marks=pytest.mark.slow)])
+def test_even_the_last_digit_counts(folder: RunFolder, step: int) -> None:
     report = json.loads(folder.report_json.read_text())
-    for path in list(leaves(report))[::4]:
+    for path in list(leaves(report))[3::step]:
         folder.report_json.write_text(json.dumps(altered(report, path, last_digit)))
         assert [(each.where, each.what) for each in verify(folder)] == [("report.json", name(path))]
 
