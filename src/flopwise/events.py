@@ -406,6 +406,25 @@ class TargetChosen(Event):
 
 
 @dataclass(frozen=True)
+class QuestionSettled(Event):
+    """A staged search does not run the rest of a question: it could not change the answer.
+
+    Args:
+        question: Its name; None for the second stage.
+        dropped: Rows of its grid that are left out of the contexts that have not been run.
+        skipped: Configs that are not run.
+        reason: One sentence.
+        numbers: What it was decided by (see ``searchers.settled``).
+    """
+
+    question: str | None
+    dropped: list[int]
+    skipped: int
+    reason: str
+    numbers: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class SlotExcluded(Event):
     """The user takes a slot out of the run: its cores and accelerators are not used again, in any session.
 

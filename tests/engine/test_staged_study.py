@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +13,14 @@ import pytest
 
 import flopwise
 from flopwise.engine.verify import verify
+from flopwise.engine.verify.document import check_report
+from flopwise.engine.verify.questions import check_settled
+from flopwise.engine.verify.records import read_records
+from flopwise.engine.verify.run import fold
 from flopwise.errors import StudyError
+from flopwise.events import QuestionSettled
 from flopwise.paths import RunFolder
+from flopwise.report.read import read_run
 
 SPACE = {
     "method": flopwise.Categorical(("cubic", "polar")),
@@ -74,6 +84,62 @@ def test_the_stages_follow_each_other_and_every_proposal_is_derived_again(tmp_pa
     assert 10 < len(configs) <= 16
     assert done.best is not None and done.best["config"]["method"] == "cubic"
     assert verify(RunFolder(tmp_path / "runs" / "staged")) == []
+
+
+def numbers(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths of all numbers inside a JSON value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from numbers(item, (*path, key))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        yield path
+
+
+def test_every_number_of_the_answers_is_derived_again(tmp_path: Path) -> None:
+    study(tmp_path).run(quiet=True)
+    folder = RunFolder(tmp_path / "runs" / "staged")
+    run, _ = fold(read_records(folder).records)
+    report = json.loads(folder.report_json.read_text())
+    assert [question["name"] for question in report["questions"]] == ["A", "B", "C"]
+    found = list(numbers(report["questions"]))
+    assert len(found) > 100
+    for path in found:
+        changed = copy.deepcopy(report)
+        place = changed["questions"]
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = place[path[-1]] * 1.0001 + 1e-6
+        (difference, *_) = check_report(run, json.dumps(changed).encode())
+        assert difference.what.startswith("questions[") and str(path[-1]) in difference.what
+
+
+WIDE: dict[str, Any] = {
+    "A": {
+        "grid": {"method": ["cubic", "polar"]},
+        "configs": [{"lr": 0.018}, {"lr": 0.019}, {"lr": 0.02}, {"lr": 0.021}, {"lr": 0.022}],
+    },
+    "B": {"base": {"method": {"best_of": "A"}, "lr": 0.02}, "grid": {"lazy": [9, 10, 11]}},
+}
+
+
+def test_what_could_not_change_an_answer_is_not_run_and_verify_knows(tmp_path: Path) -> None:
+    search = {"method": "staged", "questions": WIDE, "refine": {"trials": 16, "top": 2, "levels": 4}}
+    done = study(tmp_path, search=search).run(quiet=True)
+    folder = RunFolder(tmp_path / "runs" / "staged")
+    settled = [event for event in read_run(folder) if isinstance(event, QuestionSettled)]
+    assert [(event.question, event.dropped, event.skipped) for event in settled][:1] == [("A", [1], 1)]
+    methods = [trial["config"]["method"] for trial in done.trials if trial["phase"] == "search"]
+    assert methods[:9] == ["cubic"] * 4 + ["polar"] * 4 + ["cubic"]
+    assert verify(folder) == []
+    (contrast,) = done.summary["questions"][0]["contrasts"]
+    assert (contrast["pairs"], contrast["missing"], contrast["answer"]) == (4, 1, "better")
+    assert "Settled early" in folder.report_md.read_text()
+    run, _ = fold(read_records(folder).records)
+    record, event = run.settled[0]
+    run.settled[0] = (record, replace(event, skipped=2))
+    assert any(each.what == "skipped" for each in check_settled(run))
+    run.settled.clear()
+    assert any(each.what == "QuestionSettled" for each in check_settled(run))
 
 
 @pytest.mark.parametrize(

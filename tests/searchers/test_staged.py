@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from flopwise.questions import legs
 from flopwise.searchers.refine import Refine, levels, refined
+from flopwise.searchers.settled import settled, settled_fine
 from flopwise.searchers.staged import Staged
 from flopwise.space import Categorical, Float, Int, Space
 from flopwise.trial import Proposal, Told
@@ -80,7 +83,9 @@ def test_a_question_whose_trials_all_failed_leaves_the_baselines_value() -> None
 
 
 def test_the_second_stage_locks_what_the_best_agree_on_and_refines_the_rest() -> None:
-    *_, fine = whole(make(trials=36, top=5, levels=6))
+    *_, half, rest = whole(make(trials=36, top=5, levels=6))
+    fine = [*half, *rest]
+    assert abs(len(half) - len(rest)) <= 1
     assert 20 <= len(fine) <= 36
     assert {each.config["method"] for each in fine} == {"cubic"}
     assert {each.config["vr"] for each in fine} == {False}
@@ -119,6 +124,39 @@ def test_the_same_results_give_the_same_search_and_another_seed_another_fraction
     assert [dict(each.config) for each in first[-1]] != [dict(each.config) for each in other[-1]]
 
 
+def test_a_question_is_settled_only_where_one_option_is_surely_the_best() -> None:
+    apart = [[1.0, 2.0, 3.0], [2.0, 3.01, 4.02], [3.0, 4.1, 5.05]]
+    found = settled("A", apart, left=2)
+    assert found is not None and (found.dropped, found.skipped) == ((1, 2), 4)
+    assert settled("A", [*apart, [1.2, 1.9, 3.3]], left=2) is None  # one that may be as good
+    assert settled("A", [[1.0, 2.0, 3.0], [2.0, 3.0, None]], left=2) is None  # one that failed
+    assert settled("A", [[1.0, 2.0, 3.0], [2.0, 3.0, 2e9]], left=2) is None  # one that never got there
+
+
+def test_equal_options_are_dropped_in_at_most_one_study_of_a_hundred() -> None:
+    stream = random.Random(7)
+    wrong = 0
+    for _ in range(4000):
+        losses = [[context + stream.gauss(0.0, 1.0) for context in range(3)] for _ in range(2)]
+        wrong += settled("A", losses, left=1) is not None
+    assert wrong / 4000 < 0.025  # either of the two may look the better one: 1% each
+
+
+def test_the_second_stage_ends_at_its_half_where_that_found_nothing() -> None:
+    assert settled_fine([1, 2, 9, 3], first=9, tried=6, top=3, planned=12) is None
+    found = settled_fine([1, 2, 3, 9], first=9, tried=6, top=3, planned=12)
+    assert found is not None and (found.question, found.skipped) == (None, 6)
+
+
+def test_a_question_that_also_asks_for_its_best_context_is_run_whole() -> None:
+    grid = {"method": ["cubic", "polar"]}
+    configs = [{"lr": rate} for rate in (1e-3, 2e-3, 5e-3, 1e-2)]
+    asked = {"A": {"base": {}, "grid": grid, "configs": configs}}
+    for key, spans in (("method", [range(3), range(3, 4)]), ("lr", [range(4)])):
+        later = {"base": {key: {"best_of": "A"}}, "grid": {"lazy": [3, 5]}, "configs": []}
+        assert [span for leg in legs({**asked, "B": later}) for name, span in leg if name == "A"] == spans
+
+
 @pytest.mark.parametrize(
     ("questions", "message"),
     [
@@ -132,6 +170,7 @@ def test_the_same_results_give_the_same_search_and_another_seed_another_fraction
         ({"A": {"grid": {"lr": []}}}, "asks nothing"),
         ({"A": {"grid": {"lt": [1e-3]}}}, "unknown key; expected one of"),
         ({"A": {"grid": {"lr": [7.0]}}}, "expected a number from 0.0005 to 0.02, got 7.0"),
+        ({"A": {"grid": {"lr": [1e-3]}, "configs": [{"lr": 1e-2}]}}, "set by the question's grid already"),
         ({"A": {"configs": [{"method": "cubik"}]}}, "expected one of 'cubic', 'polar', got 'cubik'"),
     ],
 )

@@ -125,8 +125,7 @@ class Loop:
         """Propose what is due; False when the search is over and what it found has been rechecked."""
         state, over = self._record.state, self._search_over(tier)
         assert self._search is not None and self._rechecks is not None
-        if not over:
-            self._record.add(*self._search.propose(state))
+        self._record.add(*(self._search.settled(state) if over else self._search.propose(state)))
         if any(raised.policy == LIMITS for raised in state.raised if raised.action == "end_search"):
             return False
         self._record.add(*self._rechecks.due(state, over=over))

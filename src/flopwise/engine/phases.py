@@ -14,7 +14,7 @@ from typing import Any
 from flopwise.engine.confirm import candidates, choose_events, decide_events, look_events, missing_trials
 from flopwise.engine.recheck import search_stop
 from flopwise.engine.timing import target_events
-from flopwise.events import Event, PhaseStarted, TrialProposed
+from flopwise.events import Event, PhaseStarted, QuestionSettled, TrialProposed
 from flopwise.journal.replay import RunState
 from flopwise.searchers.constrained import Proposer
 from flopwise.seeds import derive
@@ -73,18 +73,28 @@ class Search:
         return proposed >= self._total or not self._room(state, proposed, 0)
 
     def propose(self, state: RunState) -> list[Event]:
-        """New trials, as many as may be proposed now; often none."""
+        """New trials, as many as may be proposed now, often none; before them the questions that are settled."""
         proposed, unfinished = state.proposed(Phase.SEARCH), state.unfinished_count(Phase.SEARCH)
         if self._population and self._waits:
             ordinals = self._rest_of_generation(proposed, unfinished, self._population)
         else:
             room = self._room(state, proposed, unfinished)
             ordinals = self._ordinals(proposed, min(self._slots - unfinished, room))
+        settled = self.settled(state)
         if not ordinals:
-            return []
+            return settled
         self._tell(state)
         proposals = self._searcher.ask(ordinals)
-        return [self._event(state.next_number + offset, proposal) for offset, proposal in enumerate(proposals)]
+        proposed_now = [self._event(state.next_number + offset, each) for offset, each in enumerate(proposals)]
+        return [*settled, *proposed_now]
+
+    def settled(self, state: RunState) -> list[Event]:
+        """What the searcher does not ask to its end and the journal does not say yet."""
+        found = getattr(self._searcher, "settled", ())
+        return [
+            QuestionSettled(each.question, list(each.dropped), each.skipped, each.reason, dict(each.numbers))
+            for each in found[len(state.settled) :]
+        ]
 
     def _rest_of_generation(self, proposed: int, unfinished: int, population: int) -> list[int]:
         """Ordinals that complete a half-proposed generation, or open the next one when all is finished."""

@@ -22,6 +22,7 @@ from flopwise.events import (
     PauseAccepted,
     PhaseStarted,
     PolicyRaised,
+    QuestionSettled,
     RunCreated,
     SessionClosed,
     SessionLost,
@@ -68,6 +69,7 @@ class RunState:
         excluded: Slots that the user has taken out of the run.
         accepted_at: Policy to the number of final ends when its last pause was accepted.
         noted_at: The same of its last note.
+        settled: Questions of a staged search that were not asked to their end, in order.
         stopped: What ended the study before its confirmation was over; None when nothing did.
 
     Raises:
@@ -112,6 +114,7 @@ class RunState:
         self.stopped: PolicyRaised | None = None
         self.verdict: VerdictReached | None = None
         self.target: TargetChosen | None = None
+        self.settled: list[QuestionSettled] = []
         self.events = 0
         for event in events:
             self.apply(event)
@@ -370,6 +373,9 @@ class RunState:
 
     def _on_TargetChosen(self, event: TargetChosen) -> None:
         self.target = event
+
+    def _on_QuestionSettled(self, event: QuestionSettled) -> None:
+        self.settled.append(event)
 
     def _on_VerdictReached(self, event: VerdictReached) -> None:
         self.verdict = event

@@ -9,6 +9,7 @@ from typing import Any
 
 from flopwise.budget.plan import Plan
 from flopwise.report import probes, rows
+from flopwise.report.answers import answers
 from flopwise.report.blocks import Block, Mono, as_markdown, bullets, code, say
 from flopwise.report.grid import Grid
 from flopwise.report.headline import Summary, headline, price_line
@@ -18,6 +19,7 @@ from flopwise.report.packing import packing_grid, packing_sentences
 from flopwise.report.pause import evidence_lines
 from flopwise.report.slot_use import slot_grid, slot_sentences
 from flopwise.report.stragglers import straggler_sentences
+from flopwise.report.target import target_blocks
 from flopwise.report.text import cell, number, percent, sparkline
 
 BEST_TRIALS = 10
@@ -53,6 +55,8 @@ def sections(summary: Summary) -> dict[str, list[Block]]:
     written = {
         "": _verdict(summary),
         "Winner and baseline": _winner(summary),
+        "Time to the target": target_blocks(summary),
+        "Questions": answers(summary),
         "Before the search": _calibrated(summary),
         "Other metrics": others(summary),
         "Looks": looks(summary),

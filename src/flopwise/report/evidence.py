@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flopwise.contention import is_contended
 from flopwise.events import AttemptEnded, Event
 from flopwise.journal.replay import RunState, TrialState
+from flopwise.objective import Objective
 from flopwise.report.headline import Summary
 from flopwise.report.summary import summarise, trial_outcome
 from flopwise.report.weights import Importance
 from flopwise.space import Space
 from flopwise.study import space_of
-from flopwise.trial import Phase
+from flopwise.target import Point, points
+from flopwise.trial import Outcome, Phase
 
 TOP_CURVES = 5
 """Curves are kept for the baseline and for this many of the best trials."""
@@ -61,6 +64,30 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Course:
+    """The validations of one training of the search, and what they stand for.
+
+    Args:
+        trial: Number.
+        points: In order; at least two.
+        tokens_per_step: None where the workload does not say.
+        reached: Steps and seconds at which the target in force was reached; None where it was not.
+    """
+
+    trial: int
+    points: tuple[Point, ...]
+    tokens_per_step: float | None = None
+    reached: tuple[float, float] | None = None
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """Over the whole course; None where no step was made."""
+        first, last = self.points[0], self.points[-1]
+        steps, seconds = last.step - first.step, last.seconds - first.seconds
+        return seconds / steps if steps > 0 and seconds > 0 else None
+
+
+@dataclass(frozen=True)
 class Evidence:
     """A run, ready to be drawn.
 
@@ -69,6 +96,7 @@ class Evidence:
         space: What could vary.
         finished: Trials of every phase, in the order they finished.
         curves: The baseline's and the best trials', best first after the baseline.
+        courses: Of the baseline and of every search trial, one undisturbed seed each; empty where nothing validated.
         importance: How much each knob mattered; None where nobody asked.
     """
 
@@ -76,6 +104,7 @@ class Evidence:
     space: Space
     finished: tuple[Finished, ...]
     curves: tuple[Curve, ...]
+    courses: tuple[Course, ...] = ()
     importance: Importance | None = None
 
     def active(self, config: Mapping[str, Any]) -> frozenset[str]:
@@ -120,7 +149,8 @@ def gather(events: Iterable[Event]) -> Evidence:
         if isinstance(event, AttemptEnded):
             spent_device_s += event.device_s
         finished += [_finished(state, number, spent_device_s) for number in state.completed[len(finished) :]]
-    return Evidence(summary, space_of(state.study), tuple(finished), tuple(_curves(state)))
+    curves, courses = tuple(_curves(state)), tuple(_courses(state))
+    return Evidence(summary, space_of(state.study), tuple(finished), curves, courses)
 
 
 def _finished(state: RunState, number: int, spent_device_s: float) -> Finished:
@@ -144,13 +174,40 @@ def _curves(state: RunState) -> list[Curve]:
     return [curve for trial in chosen if (curve := _curve(trial, state.objective.metric)) is not None]
 
 
+def _courses(state: RunState) -> Iterator[Course]:
+    objective = state.objective
+    metric = objective.target.metric if objective.target else objective.metric
+    for trial in state.by_phase(Phase.CALIBRATE, Phase.SEARCH):
+        counted = [trial.last_counted(index) for index in range(len(trial.trial.seeds))]
+        known = [each for each in counted if each is not None and each.outcome == Outcome.OK and each.ended]
+        attempt = next((each for each in known if each.ended and not is_contended(each.ended.contention)), None)
+        curve = [] if attempt is None else points(attempt.rows, metric)
+        if attempt is not None and attempt.ended is not None and len(curve) > 1:
+            yield Course(trial.trial.number, tuple(curve), _tokens(attempt.ended.info), _reached(curve, objective))
+
+
+def _tokens(info: Mapping[str, Any]) -> float | None:
+    """A step's, where the workload counts both."""
+    tokens, steps = info.get("tokens"), info.get("steps")
+    return tokens / steps if _finite(tokens) and _finite(steps) and steps else None
+
+
+def _reached(curve: Sequence[Point], objective: Objective) -> tuple[float, float] | None:
+    """Where a course crosses the target, in steps and in seconds, on straight lines."""
+    if objective.target is None:
+        return None
+    by_step = [Point(point.step, float(point.step), point.value) for point in curve]
+    steps, seconds = objective.target.seconds(by_step), objective.target.seconds(curve)
+    return None if steps is None or seconds is None else (steps, seconds)
+
+
 def _curve(trial: TrialState, metric: str) -> Curve | None:
     """The curve of a trial's first seed; None where fewer than two points were reported."""
     attempts = [attempt for attempt in trial.of_seed(0) if attempt.rows]
     rows = attempts[-1].rows if attempts else []
     name = reported(metric, [row.get("values", {}) for row in rows])
-    points: list[tuple[Any, Any]] = [(row.get("step"), row.get("values", {}).get(name)) for row in rows]
-    usable = [(float(step), float(value)) for step, value in points if _finite(step) and _finite(value)]
+    pairs: list[tuple[Any, Any]] = [(row.get("step"), row.get("values", {}).get(name)) for row in rows]
+    usable = [(float(step), float(value)) for step, value in pairs if _finite(step) and _finite(value)]
     if len(usable) < 2:
         return None
     steps, values = zip(*usable, strict=True)

@@ -58,6 +58,12 @@ CAPTIONS: Mapping[str, str] = {
     "the same trials show when their values are dealt out at random.",
     "slice": "Each knob by itself. Stars and diamonds are the winner and the baseline.",
     "parallel": "Each trial is a line through its values; good ones are dark and lie on top.",
+    "frontier": "Speed against quality: how long a step takes, and how many it takes. On a dotted line the time to the "
+    "target is the same; no config is both quicker a step and better a step than those on the frontier. Triangles did "
+    "not reach the target: it would have taken them more steps.",
+    "clocks": "The same validations on several clocks: what is best a step need not be best a second.",
+    "survival": "The share of fresh seeds that had not reached the target by then (Kaplan and Meier's estimate); ticks "
+    "are trainings that ended without reaching it.",
     "curves": "What the best trials and the baseline reported while they ran: as reported, faint, and as a running "
     "mean. Numbers in the legend are final values.",
 }
@@ -66,6 +72,9 @@ PLACES: Mapping[str, str] = {
     "history": "How the search went",
     "spend": "How the search went",
     "curves": "How the search went",
+    "frontier": "Speed and quality",
+    "clocks": "Speed and quality",
+    "survival": "Speed and quality",
     "importance": "Which knobs mattered",
     "slice": "Which knobs mattered",
     "parallel": "Which knobs mattered",
@@ -145,7 +154,7 @@ def _parts(evidence: Evidence, pictures: Mapping[str, bytes]) -> list[Part]:
     """The report's sections, with those of pictures after the winner."""
     written = sections(evidence.summary)
     parts = [Part(title, blocks, []) for title, blocks in written.items()]
-    drawn: dict[str, list[Picture]] = {"How the search went": [], "Which knobs mattered": []}
+    drawn: dict[str, list[Picture]] = {"Speed and quality": [], "How the search went": [], "Which knobs mattered": []}
     for name, content in pictures.items():
         drawn.setdefault(PLACES.get(name, OTHERS), []).append(_picture(name, content))
     shown = [Part(title, _beside(title, evidence), found) for title, found in drawn.items()]

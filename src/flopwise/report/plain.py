@@ -18,10 +18,12 @@ from flopwise.events import (
     PauseAccepted,
     PhaseStarted,
     PolicyRaised,
+    QuestionSettled,
     SessionLost,
     SessionOpened,
     SlotExcluded,
     SlotQuarantined,
+    TargetChosen,
     TierChosen,
     VerdictReached,
 )
@@ -104,6 +106,10 @@ class PlainView:
                 yield f"the pause of {plain(event.policy)} is accepted"
             case LookTaken():
                 yield look_line(event)
+            case TargetChosen():
+                yield f"compared by {event.value:g} from here on: {plain(event.reason)}"
+            case QuestionSettled():
+                yield settled_line(event)
             case SlotExcluded():
                 yield f"slot {event.slot} is excluded: its cores are not used again"
             case Amended():
@@ -197,6 +203,17 @@ def look_line(event: LookTaken) -> str:
         found = f"better by {number(seen['mean_improvement'])}{bounds}"
     place = f"look {event.look} of {seen['looks']}, {seen['seeds']} of {seen['planned']} seeds"
     return f"{place}: {found}: {event.decision}"
+
+
+def settled_line(event: QuestionSettled) -> str:
+    """What of a staged search is not run, and why.
+
+    Example:
+        >>> settled_line(QuestionSettled("A", [1], 2, "one option is surely the best", {}))
+        'question A is settled: one option is surely the best; 2 configs are not run'
+    """
+    what = "the second stage" if event.question is None else f"question {plain(event.question)}"
+    return f"{what} is settled: {plain(event.reason)}; {counted(event.skipped, 'config')} are not run"
 
 
 def phase_line(event: PhaseStarted, state: RunState) -> str:

@@ -74,6 +74,29 @@ larger_tier    ``{tier, offered, stable, improving, failed, evaluations, gain, n
                search (three generations, a quarter of it without, at least 20). ``gain``: by how much its last
                third lowered the best loss. ``noise``: of a trial's score over seeds. ``planned``:
                ``{device_hours, wall_s, price}`` of the plan.
+questions      ``[{name, ask, trials, best, settled, contrasts}]`` of a staged search, in its order; empty for others.
+               ``trials``: numbers of its trials. ``best``: the one whose values later questions take.
+               ``settled``: ``{skipped, reason}`` of its ``QuestionSettled``, or null. A contrast: ``{reference,
+               option, pairs, failed, missing, disturbed, reached, horizon, chance, answer, objective,
+               equal_seconds, equal_step}``. ``reference`` and ``option``: key to value. ``pairs``: of trainings on
+               the same seed that both ended ok; ``failed``: of which one failed; ``missing``: of which one was not run;
+               ``disturbed``: those of ``pairs`` whose slot was used by others, left out of what is about seconds.
+               ``reached``: how many of the others reached the target, reference and option; null without one.
+               ``horizon``: seconds up to which all of them were watched, null where all got there. ``objective``,
+               ``equal_seconds``, ``equal_step``: ``{n, mean, sd, df, lower, upper, rests_on}`` of the paired
+               differences, positive where the option is better, two-sided 95% (see ``stats.contrasts``): of the
+               seconds to the target in force, cut at the horizon (null where nobody got there; without a target, of
+               the metric); of the loss at the moment, or step, at which the first of a pair ended, which was ``from``
+               … ``to``. ``chance``: of so large a mean if pairs were turned round, where times are cut and the
+               interval rests on pairs. ``answer``: better or worse where the interval of ``objective`` leaves out 0
+               (and ``chance`` is at most 0.05), else open.
+timed          ``{metric, target, chosen, compared}`` of a study with a target, else null. ``target``: in force;
+               ``chosen``: ``{reason, counts}`` of ``TargetChosen``, or null. ``compared``: ``{horizon, logrank,
+               baseline, winner}`` of the deciding step's trainings in undisturbed slots, null before a verdict on a
+               winner and where all of them got there. ``logrank``: two-sided p-value. ``baseline``, ``winner``:
+               ``{seeds, reached, failed, disturbed, median, restricted_mean, curve, censored}``; ``curve``:
+               Kaplan and Meier's, ``[[seconds, share that has not got there], …]``; ``censored``: seconds after which
+               the others ended.
 packing        ``{cores, slots, threads, reason, pairs}`` of the last ``PackingChosen`` and of every
                ``PackingMeasured`` on a machine with as many cores, the last one a pair, by slots and threads;
                ``slots`` and ``threads`` are null before a choice; null when nothing was measured or chosen.
@@ -109,8 +132,10 @@ from flopwise.objective import Objective
 from flopwise.report.derived import Derive, derivation
 from flopwise.report.offer import offer
 from flopwise.report.packing import Packings
+from flopwise.report.questions import questions
 from flopwise.report.slot_use import contention, slot_use
 from flopwise.report.stragglers import stragglers
+from flopwise.report.timed import timed
 from flopwise.stats.noise import noise_sd
 from flopwise.trial import Outcome, Phase
 
@@ -158,6 +183,8 @@ def summarise(events: Iterable[Event]) -> dict[str, Any]:
         ],
         "amended": list(state.amended),
         "larger_tier": offer(state),
+        "questions": questions(state),
+        "timed": timed(state),
         "packing": packings.to_json(state.study["execution"]["price_per_hour"]),
         "calibration": _calibration(state),
         "plan": state.tier.plan if state.tier else None,

@@ -19,6 +19,7 @@ from rich.text import Text
 from flopwise.budget.plan import Plan
 from flopwise.errors import Problem
 from flopwise.report import probes, rows
+from flopwise.report.answers import answer_grid
 from flopwise.report.grid import Column, Drawing, Grid
 from flopwise.report.headline import Summary, counted, headline, price_line
 from flopwise.report.offer import offer_command, offer_sentences
@@ -62,6 +63,8 @@ def closing_text(summary: Summary, reason: str, detail: str, folder: Path, conso
         console: Whose width and colours count; None for standard output's.
     """
     body = [verdict_panel(summary), _winner(summary)] if summary["verdict"] else [_ending(summary, reason, detail)]
+    if summary["questions"] and summary["verdict"]:
+        body.append(_spaced(Drawing(answer_grid(summary))))
     larger = [_spaced(Text(plain(sentence), style="dim")) for sentence in offer_sentences(summary)]
     return render(*body, *larger, _spaced(_footer(summary, reason, folder)), console=console)
 

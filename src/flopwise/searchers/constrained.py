@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from flopwise import seeds
 from flopwise.errors import SpaceError
+from flopwise.searchers.settled import Settled
 from flopwise.space import Space
 from flopwise.trial import Proposal, Told
 
@@ -67,6 +68,11 @@ class Constrained:
     def room(self) -> Callable[[int, int], int] | None:
         """Of a searcher with stages: how many more trials may be asked for."""
         return getattr(self._searchers[0], "room", None)
+
+    @property
+    def settled(self) -> Sequence[Settled]:
+        """Of such a searcher: the questions that it does not ask to their end, so far."""
+        return getattr(self._searchers[0], "settled", ())
 
     def ask(self, numbers: Sequence[int]) -> list[Proposal]:
         """One allowed proposal a trial number; see :class:`flopwise.searchers.searcher.Searcher`.

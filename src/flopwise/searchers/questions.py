@@ -1,15 +1,15 @@
-"""The questions of a staged search: which configs answer each, and which must be answered before which."""
+"""The questions of a staged search as a study file has them; what runs when is in :mod:`flopwise.questions`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import product
 from math import prod
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-BEST_OF = "best_of"
+from flopwise.questions import BEST_OF, references
+
 MOST_CONFIGS = 1000
 
 
@@ -40,39 +40,23 @@ class Question(BaseModel):
         return base
 
     @property
+    def plain(self) -> dict[str, Any]:
+        """As a canonical study has it."""
+        return {"ask": self.ask, "base": self.base, "grid": self.grid, "configs": self.configs}
+
+    @property
     def size(self) -> int:
         """How many configs it has."""
         if not self.grid and not self.configs:
             return 0
         return prod(len(values) for values in self.grid.values()) * max(1, len(self.configs))
 
-    def varied(self) -> list[dict[str, Any]]:
-        """What each of its configs sets, in order: the grid's last key changes fastest, within it the configs."""
-        rows = [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
-        return [{**row, **config} for row in rows for config in (self.configs or [{}])]
-
     def references(self) -> dict[str, str]:
         """Key to the question whose winner it is taken from."""
-        return {key: value[BEST_OF] for key, value in self.base.items() if isinstance(value, Mapping)}
+        return references(self.plain)
 
     def settings(self) -> Iterator[tuple[str, str, Any]]:
         """Every value it sets: where it stands, its key, and itself."""
         yield from (("base", key, value) for key, value in self.base.items())
         yield from (("grid", key, value) for key, values in self.grid.items() for value in values)
         yield from ((f"configs.{n}", key, value) for n, each in enumerate(self.configs) for key, value in each.items())
-
-
-def waves(questions: Mapping[str, Question]) -> list[list[str]]:
-    """The questions in their order, cut wherever one builds on another one since the last cut.
-
-    Example:
-        >>> waves({"A": Question(grid={"x": [1]}), "B": Question(grid={"x": [2]}),
-        ...        "C": Question(base={"x": {"best_of": "A"}}, grid={"y": [1]})})
-        [['A', 'B'], ['C']]
-    """
-    found: list[list[str]] = [[]]
-    for name, question in questions.items():
-        if set(question.references().values()) & set(found[-1]):
-            found.append([])
-        found[-1].append(name)
-    return found

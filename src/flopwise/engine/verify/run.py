@@ -25,6 +25,7 @@ from flopwise.events import (
     PackingStarted,
     PhaseStarted,
     PolicyRaised,
+    QuestionSettled,
     RunCreated,
     SessionClosed,
     SessionLost,
@@ -69,6 +70,9 @@ class Run:
     verdict: tuple[Record, VerdictReached] | None = None
     aim: Aim = field(default_factory=Aim)
     aims: list[tuple[Record, TargetChosen]] = field(default_factory=list)
+    settled: list[tuple[Record, QuestionSettled]] = field(default_factory=list)
+    curves: dict[str, list[tuple[int, float, float]]] = field(default_factory=dict)
+    """Validations of every attempt, see ``curves.curves_of``."""
 
     @property
     def study(self) -> dict[str, Any]:
@@ -152,6 +156,8 @@ def _apply(run: Run, record: Record) -> Iterator[Difference]:
             run.looks.append((record, event))
         case VerdictReached() as event:
             run.verdict = (record, event)
+        case QuestionSettled() as event:
+            run.settled.append((record, event))
         case TargetChosen() as event:
             run.aim.level = event.value
             run.aims.append((record, event))

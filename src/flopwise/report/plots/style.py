@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import Locator, LogLocator, MaxNLocator
+from matplotlib.ticker import Formatter, FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
 from flopwise.report.evidence import Evidence
 from flopwise.report.text import clip, number, plain
@@ -173,6 +173,21 @@ def ticks(parameter: Float | Int) -> list[float | int]:
     inside = [at for at in found if parameter.low <= at <= parameter.high]
     shown = inside if len(inside) > 1 else [float(parameter.low), *inside, float(parameter.high)]
     return [round(at) for at in shown] if isinstance(parameter, Int) else shown
+
+
+def few_ticks(low: float, high: float) -> Locator:
+    """For a logarithmic axis: decades where it has two of them at least, else round numbers."""
+    return LogLocator(numticks=MOST_TICKS) if high / low > 100 else LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
+
+
+def plain_ticks() -> Formatter:
+    """Numbers as a person writes them."""
+    return FuncFormatter(lambda value, _: f"{value:.3g}")
+
+
+def no_ticks() -> Locator:
+    """None at all."""
+    return NullLocator()
 
 
 def dot(count: int) -> float:
