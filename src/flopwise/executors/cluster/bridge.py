@@ -10,23 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import itertools
 import os
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from flopwise.errors import ExecutorError
 from flopwise.executors.cluster import code, probe
+from flopwise.executors.cluster.guest import LEAVE_S
+from flopwise.executors.cluster.joining import join
 from flopwise.executors.cluster.messages import Connect, Note, Surveyed
 from flopwise.executors.cluster.options import Options
-from flopwise.executors.cluster.ray_calls import alive, brief, free_of, on_node, waited
+from flopwise.executors.cluster.ray_calls import alive, brief, free_of, on_node, parts, waited
 from flopwise.executors.cluster.seats import Wish, settle, spread
 from flopwise.executors.cluster.sitting import Sitting
+from flopwise.executors.cluster.watch import until_gone
 from flopwise.executors.stamps import Stamps
 from flopwise.executors.topology import boot_id
 from flopwise.wire import Frames, Hello, Job, Message, Ready, Shutdown, StopAttempt, encode
@@ -37,9 +39,6 @@ PROBE_S = 60.0
 
 HAVE_ALL_S = 20.0
 """How long seats on nodes that are there may take before the study begins without them; others are not waited for."""
-
-LEAVE_S = 10.0
-"""How long a host may take to end everything."""
 
 PART_BYTES = 16 << 20
 
@@ -218,6 +217,16 @@ class Bridge:
             task.cancel()
         await asyncio.gather(*(sitting.leave(LEAVE_S) for sitting in self._sittings), return_exceptions=True)
 
+    def watch(self, end: Callable[[], None]) -> None:
+        """Call ``end`` when the head, or this machine's part of Ray, is gone: a driver is of no use without them."""
+        for what, address, patience_s in parts(self.ray, self.options.address):
+            self.spawn(self._watch(what, address, patience_s, end))
+
+    async def _watch(self, what: str, address: str, patience_s: float, end: Callable[[], None]) -> None:
+        await until_gone(address, patience_s)
+        print(f"{what} at {address} is gone", file=sys.stderr, flush=True)
+        end()
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside everything else."""
         task = asyncio.ensure_future(work)
@@ -240,7 +249,7 @@ async def serve(control: socket.socket) -> None:
     while data := await reader.read(READ_BYTES):
         for message in frames.feed(data):
             if isinstance(message, Connect):
-                bridge = await _connected(message, writer)
+                bridge = await _surveyed(message, reader, writer)
             elif isinstance(message, Shutdown):
                 data = b""
             elif bridge is not None and isinstance(message, Hello):
@@ -253,35 +262,21 @@ async def serve(control: socket.socket) -> None:
         await bridge.leave()
 
 
+async def _surveyed(connect: Connect, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Bridge | None:
+    ray = await join(connect, writer)
+    if ray is None:
+        return None
+    bridge = Bridge(ray, connect, writer)
+    bridge.watch(reader.feed_eof)
+    bridge.say(await bridge.survey())
+    return bridge
+
+
 async def _opened(bridge: Bridge, hello: Hello) -> None:
     try:
         await bridge.open(hello)
     except Exception as error:
         bridge.say(Surveyed(problem=str(error)))
-
-
-async def _connected(connect: Connect, writer: asyncio.StreamWriter) -> Bridge | None:
-    """Join the cluster and look at it; what is wrong goes to the coordinator."""
-    try:
-        ray = importlib.import_module("ray")
-    except ImportError as error:
-        problem = f"the executor ray needs the package ray, which cannot be imported: {error}"
-        writer.write(encode(Surveyed(problem=problem, fix="pip install 'flopwise[cluster]'")))
-        return None
-    writer.write(encode(Note("loaded")))
-    await writer.drain()
-    address = Options(**connect.options).address
-    try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False, namespace=f"flopwise-{os.getpid()}")
-    except Exception as error:
-        fix = "start one with `ray start --head`, or set RAY_ADDRESS or execution.options.address"
-        writer.write(encode(Surveyed(problem=f"no Ray cluster at {address}: {brief(error)}", fix=fix)))
-        return None
-    writer.write(encode(Note("connected")))
-    importlib.import_module("ray.cloudpickle").register_pickle_by_value(probe)
-    bridge = Bridge(ray, connect, writer)
-    writer.write(encode(await bridge.survey()))
-    return bridge
 
 
 def main(arguments: list[str]) -> int:

@@ -39,6 +39,9 @@ from flopwise.wire import (
 )
 
 READ_BYTES = 1 << 20
+ANSWER_S = 9.0
+"""How long a new program, and an address that answers, may take."""
+
 LOAD_S = 60.0
 """How long Ray may take to be imported."""
 
@@ -172,6 +175,7 @@ class RayExecutor:
             asdict(self._wish), self._options.model_dump(), self._wait_s, flopwise.__version__, _digest(), seats
         )
         self._send(connect)
+        self._await(Note, ANSWER_S, f"the Ray cluster at {address}")
         self._await(Note, LOAD_S, "the package ray, which is being imported,")
         self._await(Note, CONNECT_S, f"the Ray cluster at {address}")
         found = self._await(Surveyed, SURVEY_S, "the nodes of the cluster")

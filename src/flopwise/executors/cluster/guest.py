@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from dataclasses import asdict, replace
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 LISTEN_S = 2.0
 """A host that nothing happens to says so as often."""
+
+LEAVE_S = 10.0
+"""How long a host may take to end everything."""
 
 AT_ONCE = 8
 """Calls that a host works on at a time: one that listens, others that bring something."""
@@ -101,9 +105,11 @@ class Guest:
         finally:
             delivering.cancel()
 
-    async def leave(self) -> None:
-        """End everything there."""
-        await waited(self._host.close.remote())
+    async def leave(self, limit_s: float) -> None:
+        """End everything there, in so many seconds or by force."""
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(waited(self._host.close.remote()), limit_s)
+        self.dismiss()
 
     def dismiss(self) -> None:
         """End the actor, and with it all that it started."""
@@ -143,10 +149,10 @@ class Guest:
                 for parcel in parcels:
                     lost = await self._pass_on(parcel)
                     if lost is not None:
-                        self.dismiss()
+                        self._bridge.spawn(self.leave(LEAVE_S))
                         return lost
             except Exception as error:
-                self.dismiss()
+                self._bridge.spawn(self.leave(LEAVE_S))
                 return f"{type(error).__name__}: {brief(error)}"
 
     def _next(self) -> asyncio.Future[list[Parcel]]:
@@ -207,4 +213,4 @@ class Guest:
         except Exception:
             return
         finally:
-            self.dismiss()
+            await self.leave(LEAVE_S)

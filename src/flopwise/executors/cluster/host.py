@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flopwise.executors.cluster import code, luggage
+from flopwise.executors.cluster.scratch import Scratch
 from flopwise.executors.cluster.seats import Wish
 from flopwise.executors.leases import Held, Leases, take
 from flopwise.executors.local import LocalExecutor
@@ -31,6 +32,8 @@ LEFTOVER_S = 3.0
 """How long an earlier keeper of this machine is left to end its attempts, and so its leases."""
 
 LOOK_EVERY_S = 0.1
+EXIT_S = 0.5
+"""Between the answer that everything has ended and the actor's own end."""
 
 Parcel = tuple[bytes, list[luggage.File]]
 """A message as a frame, and the files that belong to it."""
@@ -40,7 +43,8 @@ class Host:
     """One seat's slots, on one node."""
 
     def __init__(self) -> None:
-        self._root = Path(tempfile.mkdtemp(prefix="flopwise-"))
+        self._scratch = Scratch()
+        self._root = self._scratch.root
         self._keeper: LocalExecutor | None = None
         self._leases: Leases | None = None
         self._slots: dict[int, Slot] = {}
@@ -50,11 +54,17 @@ class Host:
         self._orders: list[Message] = []
         self._next = 0
         self._leaving = False
+        self._is_actor = False
         self._path = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
         self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def where(self) -> str:
-        """Id of the node; the answer comes when the actor has a place."""
+        """Id of the node; the answer comes when the actor has a place. From then on it ends with what started it there.
+
+        Ray leaves an actor alone whose raylet was killed, and nobody would end its attempts.
+        """
+        self._is_actor = True
+        threading.Thread(target=_end_with, args=(os.pidfd_open(os.getppid()),), daemon=True).start()
         return str(resolve("ray:get_runtime_context")().get_node_id())
 
     def open(
@@ -153,7 +163,7 @@ class Host:
         return parcels
 
     def close(self) -> None:
-        """End everything, and leave nothing behind."""
+        """End everything, and leave nothing behind; an actor ends too, since a cluster without a head ends none."""
         self._leaving = True
         os.write(self._waker, b"!")
         with self._turn:
@@ -163,7 +173,9 @@ class Host:
             if self._leases is not None:
                 self._leases.release()
                 self._leases = None
-            shutil.rmtree(self._root, ignore_errors=True)
+            self._scratch.remove()
+        if self._is_actor:
+            threading.Timer(EXIT_S, os._exit, (0,)).start()
 
     def _obey(self) -> list[Parcel]:
         with self._mail:
@@ -201,6 +213,12 @@ class Host:
         files = luggage.pack(folder)
         shutil.rmtree(folder, ignore_errors=True)
         return encode(message), files
+
+
+def _end_with(parent: int) -> None:
+    """End this process, and with it its keeper, when a pidfd says that another one has ended."""
+    select.select([parent], [], [])
+    os._exit(1)
 
 
 def _lease(machine: Topology, share: Share, run: str) -> tuple[tuple[tuple[Slot, ...], Leases] | None, list[str]]:

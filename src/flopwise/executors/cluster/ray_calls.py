@@ -12,6 +12,27 @@ def alive(ray: Any) -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
+HEAD_BACK_S = 5.0
+"""How long a head may take to come back (one with a store of its own is started again); its nodes wait for it."""
+
+OWN_BACK_S = 1.0
+
+
+def parts(ray: Any, address: str) -> list[tuple[str, str, float]]:
+    """What a driver cannot do without: name, address, and how long it may be away in seconds.
+
+    Args:
+        ray: The package, connected.
+        address: By which it was connected.
+    """
+    if address.startswith("ray://"):
+        return [("the cluster's head", address, HEAD_BACK_S)]
+    here = ray.get_runtime_context()
+    own = [f"{n['NodeManagerAddress']}:{n['NodeManagerPort']}" for n in alive(ray) if n["NodeID"] == here.get_node_id()]
+    head = ("the cluster's head", str(here.gcs_address), HEAD_BACK_S)
+    return [head, *(("this machine's part of the cluster", each, OWN_BACK_S) for each in own)]
+
+
 def free_of(ray: Any) -> dict[str, dict[str, float]]:
     """What is free on every node; all it has, where Ray does not say."""
     nodes = {node["NodeID"]: dict(node["Resources"]) for node in alive(ray)}

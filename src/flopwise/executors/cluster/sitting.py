@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from flopwise.executors.cluster.guest import Guest
+from flopwise.executors.cluster.guest import LEAVE_S, Guest
 from flopwise.executors.cluster.messages import Note, SeatDown, SeatUp
 from flopwise.executors.cluster.ray_calls import brief
 from flopwise.executors.cluster.seats import Place
@@ -83,6 +82,9 @@ class Sitting:
         telling = asyncio.ensure_future(self._tell())
         try:
             await guest.settle()
+        except Exception:
+            bridge.spawn(guest.leave(LEAVE_S))
+            raise
         except BaseException:
             guest.dismiss()
             raise
@@ -119,6 +121,4 @@ class Sitting:
     async def leave(self, limit_s: float) -> None:
         """End what runs here."""
         if self._guest is not None:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._guest.leave(), limit_s)
-            self._guest.dismiss()
+            await self._guest.leave(limit_s)
