@@ -42,6 +42,31 @@ confirm: {top: 2, seeds: 3}
 execution: {slots: 2, price_per_hour: 0.20}
 """
 
+PLAIN = r"""
+name: toy
+workload: command
+base:
+  argv:
+    - sh
+    - -c
+    - |
+      sleep $(awk "BEGIN {{print $FLOPWISE_STOP / 400}}")
+      loss=$(awk "BEGIN {{print (log({lr}) + 4.6) ^ 2 + 1 + $FLOPWISE_SEED % 97 / 1000}}")
+      echo "{{\"val_loss\": $loss}}" > "$FLOPWISE_RESULT"
+  params: {lr: 3e-3}
+  reads_flopwise: true
+space:
+  params.lr: {type: float, low: 1e-4, high: 1e-1, scale: log}
+objective: {metric: val_loss, direction: minimize}
+evaluation: {stop: {steps: 20}, timeout: 60s}
+search: {method: random, seed: 3}
+tiers:
+  small: {trials: 6}
+calibration: {seeds: 2}
+confirm: {top: 2, seeds: 3}
+execution: {slots: 2, price_per_hour: 0.20}
+"""
+
 
 class Terminal:
     """A program in a pseudo-terminal of 80 columns, and what it shows.
@@ -167,6 +192,20 @@ class Commands:
 def toy_text() -> str:
     """A study that takes seconds, as text."""
     return TOY
+
+
+@pytest.fixture(scope="session")
+def plain_text() -> str:
+    """The same with a program that sleeps in place of a training, where neither model nor torch matter."""
+    return PLAIN
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """That as a file."""
+    path = tmp_path / "toy.yaml"
+    path.write_text(PLAIN)
+    return path
 
 
 @pytest.fixture(scope="session", autouse=True)

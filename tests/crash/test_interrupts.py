@@ -17,24 +17,24 @@ from flopwise.paths import RunFolder
 LONG = {"stop: {steps: 20}": "stop: {steps: 1000000}"}
 
 
-def begin(toy: Path, replace: dict[str, str], until: str = "t0000.s0") -> tuple[subprocess.Popen[str], Path]:
+def begin(plain: Path, replace: dict[str, str], until: str = "t0000.s0") -> tuple[subprocess.Popen[str], Path]:
     """The toy study, started, with an attempt of some trial running."""
-    text = toy.read_text()
+    text = plain.read_text()
     for before, after in replace.items():
         text = text.replace(before, after)
-    toy.write_text(text)
-    command = [sys.executable, "-m", "flopwise.cli", "run", str(toy)]
+    plain.write_text(text)
+    command = [sys.executable, "-m", "flopwise.cli", "run", str(plain)]
     process = subprocess.Popen(
-        command, cwd=toy.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=plain.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    journal = toy.parent / "runs" / "toy" / "journal.log"
+    journal = plain.parent / "runs" / "toy" / "journal.log"
     while process.poll() is None and not (journal.exists() and until in journal.read_text()):
         time.sleep(0.02)
     return process, journal
 
 
-def test_ctrl_c_once_lets_attempts_finish_and_says_how_to_resume(toy: Path, flopwise: Any) -> None:
-    process, journal = begin(toy, {})
+def test_ctrl_c_once_lets_attempts_finish_and_says_how_to_resume(plain: Path, flopwise: Any) -> None:
+    process, journal = begin(plain, {})
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
@@ -47,8 +47,8 @@ def test_ctrl_c_once_lets_attempts_finish_and_says_how_to_resume(toy: Path, flop
     assert verify(RunFolder(journal.parent)) == []
 
 
-def test_ctrl_c_twice_ends_attempts_now(toy: Path) -> None:
-    process, journal = begin(toy, LONG)
+def test_ctrl_c_twice_ends_attempts_now(plain: Path) -> None:
+    process, journal = begin(plain, LONG)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
@@ -62,8 +62,8 @@ def test_ctrl_c_twice_ends_attempts_now(toy: Path) -> None:
     assert verify(RunFolder(journal.parent)) == []
 
 
-def test_the_grace_after_a_signal_ends(toy: Path) -> None:
-    process, journal = begin(toy, {**LONG, "slots: 2": "slots: 2, grace: 1s"})
+def test_the_grace_after_a_signal_ends(plain: Path) -> None:
+    process, journal = begin(plain, {**LONG, "slots: 2": "slots: 2, grace: 1s"})
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
@@ -71,8 +71,8 @@ def test_the_grace_after_a_signal_ends(toy: Path) -> None:
     assert ended and all(e.interrupted for e in ended)
 
 
-def test_a_second_coordinator_is_told_who_holds_the_run(toy: Path, flopwise: Any) -> None:
-    process, _ = begin(toy, LONG)
+def test_a_second_coordinator_is_told_who_holds_the_run(plain: Path, flopwise: Any) -> None:
+    process, _ = begin(plain, LONG)
     refused = flopwise("resume", "toy")
     assert refused.returncode == 2
     assert str(process.pid) in refused.stderr
@@ -84,19 +84,19 @@ def test_a_second_coordinator_is_told_who_holds_the_run(toy: Path, flopwise: Any
     assert process.returncode == 130
 
 
-def test_an_unfinished_run_is_not_silently_replaced(toy: Path, flopwise: Any) -> None:
-    process, _ = begin(toy, {}, until="t0001.s0")
+def test_an_unfinished_run_is_not_silently_replaced(plain: Path, flopwise: Any) -> None:
+    process, _ = begin(plain, {}, until="t0001.s0")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     refused = flopwise("run", "toy.yaml")
     assert refused.returncode == 2
     assert "flopwise resume toy" in refused.stderr
     assert flopwise("run", "toy.yaml", "--yes", "--quiet").returncode == 0
-    assert [path.name for path in (toy.parent / "runs").iterdir() if path.name != ".cache"] == ["toy"]
+    assert [path.name for path in (plain.parent / "runs").iterdir() if path.name != ".cache"] == ["toy"]
 
 
-def test_a_baseline_that_cannot_finish_fails_the_study(toy: Path, flopwise: Any) -> None:
-    toy.write_text(toy.read_text().replace("steps: 20}, timeout: 60s", "steps: 1000000}, timeout: 1s"))
+def test_a_baseline_that_cannot_finish_fails_the_study(plain: Path, flopwise: Any) -> None:
+    plain.write_text(plain.read_text().replace("steps: 20}, timeout: 60s", "steps: 1000000}, timeout: 1s"))
     failed = flopwise("run", "toy.yaml")
     assert failed.returncode == 4
     assert "timeout" in failed.stdout and "baseline" in failed.stdout

@@ -20,17 +20,17 @@ from flopwise.journal.replay import RunState
 from flopwise.paths import RunFolder
 
 
-def start(toy: Path) -> tuple[subprocess.Popen[str], RunFolder]:
-    toy.write_text(toy.read_text().replace("steps: 20", "steps: 60"))
+def start(plain: Path) -> tuple[subprocess.Popen[str], RunFolder]:
+    plain.write_text(plain.read_text().replace("steps: 20", "steps: 60"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "flopwise.cli", "run", str(toy), "--quiet"],
-        cwd=toy.parent,
+        [sys.executable, "-m", "flopwise.cli", "run", str(plain), "--quiet"],
+        cwd=plain.parent,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    return process, RunFolder(toy.parent / "runs" / "toy")
+    return process, RunFolder(plain.parent / "runs" / "toy")
 
 
 def wait_for_stamp(folder: RunFolder, event: str, beginning: str) -> int:
@@ -47,11 +47,11 @@ def wait_for_stamp(folder: RunFolder, event: str, beginning: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory, toy_text: str) -> RunState:
+def calm(tmp_path_factory: pytest.TempPathFactory, plain_text: str) -> RunState:
     """The undisturbed run."""
-    toy = tmp_path_factory.mktemp("calm") / "toy.yaml"
-    toy.write_text(toy_text)
-    process, folder = start(toy)
+    plain = tmp_path_factory.mktemp("calm") / "toy.yaml"
+    plain.write_text(plain_text)
+    process, folder = start(plain)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     return RunState(read_events(folder.journal)[0])
@@ -70,8 +70,8 @@ def same_as(calm: RunState, folder: RunFolder) -> list[AttemptEnded]:
     return [e for e in events if isinstance(e, AttemptEnded) and e.outcome != "ok"]
 
 
-def test_a_killed_attempt_is_charged_and_tried_again(toy: Path, calm: RunState) -> None:
-    process, folder = start(toy)
+def test_a_killed_attempt_is_charged_and_tried_again(plain: Path, calm: RunState) -> None:
+    process, folder = start(plain)
     os.kill(wait_for_stamp(folder, "start", "t0002.s0.a1"), signal.SIGKILL)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
@@ -80,8 +80,8 @@ def test_a_killed_attempt_is_charged_and_tried_again(toy: Path, calm: RunState) 
     assert "SIGKILL" in lost.cause and lost.device_s > 0
 
 
-def test_a_killed_keeper_is_replaced(toy: Path, calm: RunState) -> None:
-    process, folder = start(toy)
+def test_a_killed_keeper_is_replaced(plain: Path, calm: RunState) -> None:
+    process, folder = start(plain)
     wait_for_stamp(folder, "start", "t0002.s0.a1")
     keeper = next(json.loads(line)["pid"] for line in folder.stamps.read_text().splitlines())
     os.kill(keeper, signal.SIGKILL)

@@ -21,14 +21,14 @@ from flopwise.journal.log import read_events
 PAIRS = candidates(len(usable_cores()), None, most=4)
 
 
-def packed(toy_text: str) -> str:
-    return toy_text.replace("slots: 2", "slots: auto, threads: auto")
+def packed(plain_text: str) -> str:
+    return plain_text.replace("slots: 2", "slots: auto, threads: auto")
 
 
 @pytest.fixture
-def study(tmp_path: Path, toy_text: str) -> Path:
+def study(tmp_path: Path, plain_text: str) -> Path:
     path = tmp_path / "packed.yaml"
-    path.write_text(packed(toy_text))
+    path.write_text(packed(plain_text))
     return path
 
 
@@ -61,10 +61,10 @@ def test_planned_once_and_used_by_the_search(tmp_path: Path, study: Path, flopwi
     assert report["spend"]["by_phase"]["packing"]["device_s"] == pytest.approx(sum(m.device_s for m in before))
 
 
-def test_killed_while_measuring_it_goes_on_with_what_is_missing(tmp_path: Path, toy_text: str, flopwise: Any) -> None:
+def test_killed_while_measuring_it_goes_on_with_what_is_missing(tmp_path: Path, plain_text: str, flopwise: Any) -> None:
     """Money is counted once: what the kill cut off, and its second measurement."""
     path = tmp_path / "packed.yaml"
-    path.write_text(packed(toy_text).replace("steps: 20}, timeout: 60s", "steps: 400}, timeout: 10m"))
+    path.write_text(packed(plain_text).replace("steps: 20}, timeout: 60s", "steps: 300}, timeout: 10m"))
     command = [sys.executable, "-m", "flopwise.cli", "plan", str(path)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
@@ -90,10 +90,10 @@ def test_killed_while_measuring_it_goes_on_with_what_is_missing(tmp_path: Path, 
 
 
 def test_a_study_timed_in_seconds_has_the_machine_for_one_evaluation_at_a_time(
-    tmp_path: Path, toy_text: str, flopwise: Any
+    tmp_path: Path, plain_text: str, flopwise: Any
 ) -> None:
     path = tmp_path / "timed.yaml"
-    path.write_text(packed(toy_text).replace("{steps: 20}", "{seconds: 0.2}"))
+    path.write_text(packed(plain_text).replace("{steps: 20}", "{seconds: 0.2}"))
     planned = flopwise("plan", str(path))
     assert planned.returncode == 0, planned.stderr
     assert "so that none takes anything from another" in " ".join(planned.stdout.split())
@@ -106,17 +106,19 @@ def test_a_study_timed_in_seconds_has_the_machine_for_one_evaluation_at_a_time(
 
 
 @pytest.mark.parametrize(("given", "said"), [("many", "or auto, got 'many'"), ("0", "at least 1, or auto, got 0")])
-def test_other_words_than_auto_are_refused(tmp_path: Path, toy_text: str, flopwise: Any, given: str, said: str) -> None:
+def test_other_words_than_auto_are_refused(
+    tmp_path: Path, plain_text: str, flopwise: Any, given: str, said: str
+) -> None:
     path = tmp_path / "wrong.yaml"
-    path.write_text(toy_text.replace("slots: 2", f"threads: {given}"))
+    path.write_text(plain_text.replace("slots: 2", f"threads: {given}"))
     checked = flopwise("check", str(path))
     assert checked.returncode == 2
     assert said in checked.stdout + checked.stderr
 
 
-def test_an_executor_that_pins_nothing_cannot_measure(tmp_path: Path, toy_text: str, flopwise: Any) -> None:
+def test_an_executor_that_pins_nothing_cannot_measure(tmp_path: Path, plain_text: str, flopwise: Any) -> None:
     path = tmp_path / "inline.yaml"
-    path.write_text(packed(toy_text).replace("threads: auto", "threads: auto, executor: inline"))
+    path.write_text(packed(plain_text).replace("threads: auto", "threads: auto, executor: inline"))
     checked = flopwise("check", str(path))
     assert checked.returncode == 2
     assert "the executor inline pins none" in checked.stdout + checked.stderr
