@@ -79,7 +79,7 @@ def study(attempts: int, slots: int, method: str, together: float, population: i
             "objective": {"metric": "loss"},
             "search": {"method": method},
             "tiers": {"only": generational if method in GENERATIONAL else {"trials": attempts}},
-            "policies": {"patience": False},
+            "policies": {"patience": False, "time_drift": False},
             "calibration": {"signal": False, "knobs": False},
             "execution": {"executor": "simulated", "slots": slots, "options": options},
         }
@@ -132,7 +132,10 @@ def measure(asked: dict[str, Any], folder: Path) -> dict[str, Any]:
     """One search in this process."""
     meter = Shares()
     made = study(asked["attempts"], asked["slots"], asked["method"], asked["together"], asked["population"])
-    run(made, Request(folder, meter, "benchmark", objective="import:math:fsum", objective_id="import:math:fsum"))
+    request = Request(folder, meter, "benchmark", objective="import:math:fsum", objective_id="import:math:fsum")
+    finish = run(made, request)
+    if finish.reason != "finished":
+        raise SystemExit(f"{finish.reason}: {finish.detail}")
     return meter.row(asked["attempts"])
 
 
