@@ -79,7 +79,7 @@ def study(attempts: int, slots: int, method: str, together: float, population: i
             "objective": {"metric": "loss"},
             "search": {"method": method},
             "tiers": {"only": generational if method in GENERATIONAL else {"trials": attempts}},
-            "policies": {"patience": False, "time_drift": False},
+            "policies": {"patience": False},
             "calibration": {"signal": False, "knobs": False},
             "execution": {"executor": "simulated", "slots": slots, "options": options},
         }

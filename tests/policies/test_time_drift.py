@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from statistics import NormalDist
+
 import pytest
 
-from flopwise.policies.pace import Timing
+from flopwise.policies.pace import Pace, Timing
 from flopwise.policies.policy import Action, Decision, Finished, History
 from flopwise.policies.time_drift import TimeDrift
 from flopwise.trial import Outcome, Phase
@@ -92,3 +95,14 @@ def test_start_up_times_of_toys_are_not_judged() -> None:
     toy = [Finished(0, Phase.CALIBRATE, None, 1.0, Outcome.OK, Timing(1, 0, 0.0, 0.01, 0.0))]
     toy += [Finished(n, Phase.SEARCH, None, 1.0, Outcome.OK, Timing(1, 0, n, n + 0.5, 0.0)) for n in range(1, 20)]
     assert TimeDrift(TimeDrift.Options()).judge(History(tuple(toy), 4, 0.1)) is None
+
+
+def test_the_longest_of_many_that_began_together_are_no_drift() -> None:
+    """With many slots the last to end are the longest, and no sign of anything."""
+    lengths = sorted(10.0 * 1.5 ** NormalDist().inv_cdf((n + 0.5) / 400) for n in range(400))
+    found = history([*([10.0] * 400), *lengths])
+    assert min(lengths[-8:]) > 20.0
+    assert TimeDrift(TimeDrift.Options()).judge(found) is not None
+    assert TimeDrift(TimeDrift.Options()).judge(replace(found, pace=Pace(10.0, 400, 400))) is None
+    slow = history([*([10.0] * 400), *(2.5 * length for length in lengths)])
+    assert TimeDrift(TimeDrift.Options()).judge(replace(slow, pace=Pace(10.0, 400, 400))) is not None

@@ -32,16 +32,17 @@ class Guard:
         study: Canonical study.
         policies: By name, in the order they are asked.
         clock: For the wall time of the session that runs.
+        slots: How many evaluations run at a time.
     """
 
-    def __init__(self, study: Mapping[str, Any], policies: Mapping[str, Policy], clock: Clock) -> None:
+    def __init__(self, study: Mapping[str, Any], policies: Mapping[str, Policy], clock: Clock, slots: int = 1) -> None:
         self._study = study
         self._limits = Limits.from_study(study)
         self._timeout_s = study["evaluation"]["timeout"]
         self._policies = policies
         self._clock = clock
         self._appetite = Appetite(study)
-        self._evaluations = Evaluations(study["evaluation"]["seeds"])
+        self._evaluations = Evaluations(study["evaluation"]["seeds"], slots=slots)
         self._plan: tuple[TierChosen, Plan] | None = None
         self._noise: tuple[int, float | None] = (0, None)
         self._pairs: tuple[int, ProxyPairs] | None = None

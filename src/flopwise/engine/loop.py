@@ -30,6 +30,9 @@ HEARTBEAT_S = 5.0
 ROWS_EVERY_S = 1.0
 """Learning-curve rows are journaled at most this often (and always before an attempt's end)."""
 
+ASKED_PER_WAVE = 50
+"""How often policies are asked, at most, while every slot ends an evaluation: they look back over all of those."""
+
 POLL_S = 0.25
 """Longest wait for a message; signals wake the loop at once."""
 
@@ -148,9 +151,10 @@ class Loop:
         return state.stopped is not None
 
     def _judge(self) -> None:
-        """Ask the policies, whenever another evaluation is final."""
+        """Ask the policies, whenever another evaluation is final; of many slots, whenever a fiftieth of them."""
         state = self._record.state
-        if len(state.final_ends) == self._judged:
+        news = len(state.final_ends) - self._judged
+        if not news or (self._attempts.running and news < len(self._desk.executor.slots) // ASKED_PER_WAVE):
             return
         self._judged = len(state.final_ends)
         for raised in self._desk.guard.judge(state):

@@ -252,7 +252,7 @@ class Session:
             view=request.view,
             signals=signals,
             clock=self._clock,
-            guard=Guard(study, policies, self._clock),
+            guard=Guard(study, policies, self._clock, len(self._slots)),
             session=self._number,
             probes=Probes(study, len(self._slots)),
             has_data=self._spec.prepare is not None,

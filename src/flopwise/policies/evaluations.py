@@ -45,7 +45,10 @@ class Finished:
 
 
 RECENT = 10_000
-"""Evaluations that policies look at again and again: the widest look of `throughput` takes 16 times the slots."""
+"""Evaluations that policies look at again and again: the widest look of `throughput`."""
+
+WAVES = 3
+"""And so many on every slot: two of them are its narrowest look, after one that it leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Evaluations(Sequence[Finished]):
     Args:
         seeds: Evaluations of one search trial.
         finished: The first ones.
+        slots: How many run at a time.
 
     Attributes:
         searched: Trials of the search of which all seeds have ended, in the order of their last seed's end.
@@ -85,8 +89,9 @@ class Evaluations(Sequence[Finished]):
         [(1, 0), (2, 1)]
     """
 
-    def __init__(self, seeds: int = 1, finished: Iterable[Finished] = ()) -> None:
+    def __init__(self, seeds: int = 1, finished: Iterable[Finished] = (), slots: int = 1) -> None:
         self._seeds = seeds
+        self._recent = max(RECENT, WAVES * slots)
         self._finished: list[Finished | bytes] = []
         self._begun: dict[int, list[float]] = {}
         self._calibrated: dict[int, float] = {}
@@ -112,8 +117,8 @@ class Evaluations(Sequence[Finished]):
     def append(self, evaluation: Finished) -> None:
         """Add the next one."""
         self._finished.append(evaluation)
-        if len(self) > RECENT:
-            self._finished[-RECENT - 1] = _packed(self[-RECENT - 1])
+        if len(self) > self._recent:
+            self._finished[-self._recent - 1] = _packed(self[-self._recent - 1])
         loss = math.inf if evaluation.loss is None else evaluation.loss
         if evaluation.phase is Phase.CALIBRATE:
             self._calibrate(evaluation, loss)

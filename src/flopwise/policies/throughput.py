@@ -28,6 +28,9 @@ LEAST_WINDOW = 8
 WIDER = (1, 2, 4, 8)
 """And so many times that: a small slowdown among evaluations of many lengths shows only in the long run."""
 
+MOST_WINDOW = 10_000
+"""But not so far: the error of a mean over so many is small already, and looking takes its time."""
+
 SURE = 2.5
 """Standard errors that the pace must be too slow by: what differs in length scatters."""
 
@@ -179,9 +182,10 @@ def _windows(history: History, end: int, start: int) -> list[_Window]:
     assert history.pace is not None
     slots, batch = max(1, history.pace.slots), _batch(history, history.pace.slots)
     size = batch * math.ceil(max(2 * slots, LEAST_WINDOW) / batch)
-    timings = _last_search(history, end, start, max(WIDER) * size + slots)
+    sizes = [size * times for times in WIDER if times == 1 or size * times <= MOST_WINDOW]
+    timings = _last_search(history, end, start, sizes[-1] + slots)
     found = []
-    for wanted in (size * times for times in WIDER):
+    for wanted in sizes:
         if len(timings) >= wanted + slots:
             seconds = timings[-1].ended_at - timings[-wanted - 1].ended_at
             found.append(_Window(timings[-wanted:], seconds, slots, len(history.trials.calibrated_s)))

@@ -16,7 +16,7 @@ from flopwise.trial import Outcome, Phase
 from flopwise.units import format_seconds
 
 WINDOW = 8
-"""Evaluations looked back on, or a whole generation where that is more."""
+"""Evaluations looked back on; where that is more, a generation, or one a slot: the last to end are the longest."""
 
 LEAST_EXTRA_S = 1.0
 """Start-up times of toys scatter by less than this."""
@@ -57,7 +57,7 @@ class TimeDrift:
         calibrated = _calibrated_s(history)
         if calibrated is None or history.finished[-1].phase is not Phase.SEARCH:
             return None
-        width = max(WINDOW, (history.population or 0) * history.seeds)
+        width = _width(history)
         window = [_Paced.of(each, calibrated) for each in history.recent(width, (Phase.SEARCH,)) if _is_timed(each)]
         if len(window) < WINDOW:
             return None
@@ -108,6 +108,12 @@ class _Paced:
     @property
     def ratio(self) -> float:
         return self.seconds / self.expected_s if self.expected_s else 1.0
+
+
+def _width(history: History) -> int:
+    """Evaluations looked back on."""
+    slots = history.pace.slots if history.pace else 0
+    return max(WINDOW, (history.population or 0) * history.seeds, slots)
 
 
 def _is_timed(evaluation: Finished) -> bool:
