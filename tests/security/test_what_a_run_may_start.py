@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flopwise.engine.assemble import plan, resume
+from flopwise.engine.assemble import plan, resume, train
 from flopwise.engine.request import Finish, Request
 from flopwise.engine.trust import recall, started_by
 from flopwise.errors import RunError
@@ -141,6 +141,23 @@ def test_a_run_from_elsewhere_needs_trust_once(command: Planned, monkeypatch: py
     assert command.resume(trust=True).reason == "finished"
     kept = list((command.root / "other").rglob("*.json"))
     assert len(kept) == 1 and kept[0].stat().st_mode & 0o777 == 0o600 and kept[0].parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_training_a_config_of_a_run_asks_for_the_same_trust(command: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Request(command.root / "runs", command.view, "test")
+    own = train(command.folder, asked, 0, {}, None)
+    assert own.reason == "planned" and own.summary["trials"][0]["values"] == [0.5]
+    monkeypatch.setenv("XDG_STATE_HOME", str(command.root / "other"))
+    before = sorted((command.root / "runs").iterdir())
+    with pytest.raises(RunError, match="was not started by this account"):
+        train(command.folder, asked, 0, {}, None)
+    assert sorted((command.root / "runs").iterdir()) == before
+    assert train(command.folder, replace(asked, trust=True), 0, {}, None).reason == "planned"
+
+
+def test_a_function_that_can_be_imported_is_trained_too(function: Planned) -> None:
+    done = train(function.folder, Request(function.root / "runs", function.view, "test"), 0, {}, None)
+    assert done.reason == "planned" and done.summary["name"] == "function-trial-0"
 
 
 def test_changed_code_is_refused_until_the_user_says_so(command: Planned) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from flopwise.errors import StudyError
 from flopwise.paths import shipped_studies
 from flopwise.questions import cells
 from flopwise.searchers.staged import Staged
-from flopwise.study import Study, load_study
+from flopwise.study import Study, load_study, parse_study
 
 FOLDER = shipped_studies() / "ngpt"
 
@@ -50,3 +52,45 @@ def test_the_rate_of_question_e_is_proportional_to_the_batch() -> None:
 def test_decay_is_cautious_or_not_at_all() -> None:
     derived = load_study(FOLDER / "h200.yaml").canonical["derived"]
     assert list(derived) == ["train.weight_decay"]
+
+
+MISTAKES = {
+    "a target of the wrong direction": (
+        "{val_loss: ",
+        "{direction: maximize, val_loss: ",
+        "objective.target.direction: expected minimize: lower val_loss is better, got maximize",
+    ),
+    "a question on a later one": (
+        "train.optimizer.orthogonalisation: {best_of: A}}\n      grid: {model",
+        "train.optimizer.orthogonalisation: {best_of: D}}\n      grid: {model",
+        "search.questions.C.base.train.optimizer.orthogonalisation: builds on 'D', which comes later",
+    ),
+    "a question that asks nothing": (
+        "      grid: {train.lr: ",
+        "      grid: {}\n#",
+        "search.questions.D: asks nothing: expected a grid with values, or configs",
+    ),
+    "a stage without questions": ("  questions:\n", "  questions: {}\n  asked:\n", "search.questions: expected"),
+    "a micro-batch larger than the batch": (
+        "batch_size: 8,",
+        "batch_size: 8, micro_batch_size: 16,",
+        "base.train.micro_batch_size: micro_batch_size 16 is more than batch_size 8",
+    ),
+    "more processes than sequences": (
+        "batch_size: 8,",
+        "batch_size: 8, processes: 16,",
+        "base.train.processes: processes 16 is more than batch_size 8",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_cannot_be_meant_is_one_error_with_its_line(mistake: str) -> None:
+    before, after, message = MISTAKES[mistake]
+    text = (FOLDER / "toy.yaml").read_text()
+    assert before in text
+    changed = text.replace(before, after, 1)
+    with pytest.raises(StudyError) as caught:
+        parse_study(changed, "toy.yaml")
+    (said,) = [line for line in str(caught.value).splitlines() if message in line]
+    assert re.match(r"\s*toy\.yaml:\d+: ", said)

@@ -30,6 +30,7 @@ VERBS = (
     "report",
     "compare",
     "targets",
+    "train",
     "export",
     "verify",
     "repair",

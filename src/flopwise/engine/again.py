@@ -26,7 +26,7 @@ def again(study: Study, request: Request, folder: RunFolder) -> str:
         request: Whose command stands for a study without a file.
         folder: Where the run lives.
     """
-    if study.source == "python":
+    if study.source == "python" or request.trains:
         return request.command
     runs = folder.root.parent
     elsewhere = [] if runs == Path.cwd() / RUNS else ["--runs", _near(runs)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
@@ -21,12 +22,15 @@ from flopwise.engine.probes import Probes
 from flopwise.engine.record import Record
 from flopwise.engine.request import ASKED, Finish, Request
 from flopwise.engine.session import Session, facts_of
+from flopwise.engine.train import chosen as chosen_trial
+from flopwise.engine.train import training_study
 from flopwise.engine.trust import check, remember, started_by
 from flopwise.errors import InputError, MachineBusy, RunError
 from flopwise.events import FORMAT, RunCreated, StudyRevised
+from flopwise.executors.modules import IMPORT
 from flopwise.journal.log import Journal, read_events
 from flopwise.journal.replay import RunState
-from flopwise.paths import RunFolder
+from flopwise.paths import RunFolder, fresh_run
 from flopwise.registry import did_you_mean
 from flopwise.report.summary import summarise
 from flopwise.report.tables import plan_text
@@ -53,6 +57,38 @@ def run(study: Study, request: Request) -> Finish:
     """
     _check_tier(study.canonical, request.tier)
     return _open(study, request, spend=True)
+
+
+def train(folder: RunFolder, request: Request, trial: int | None, stop: Mapping[str, Any], seed: int | None) -> Finish:
+    """Train one config of a run once, to the full stop, in a run folder of its own.
+
+    Args:
+        folder: The run that the config is from.
+        request: Where, and who is told; with leave to start what that run's journal names, or without.
+        trial: Whose config; None for the winner's.
+        stop: Another length than the run's evaluations had; empty for that one.
+        seed: Of the study; None for the run's.
+
+    Raises:
+        InputError: If there is no such trial, or no winner, or the run's objective is a function of a script.
+        RunError: If it would start code that this account has not started before.
+        FlopwiseError: See the tree in ``errors``.
+    """
+    state = RunState(read_events(folder.journal)[0])
+    if state.created is None:
+        raise RunError("the journal is empty", expected="a run", where=str(folder.root))
+    study = training_study(state, chosen_trial(state, folder.name, trial), stop, seed)
+    known = state.created.versions.get("objective", "")
+    asked = replace(request, trains=True)
+    if known.startswith(IMPORT):
+        asked = replace(asked, objective=known, objective_id=known)
+    _check_function(study, asked)
+    said = check(state, folder.name, trust=request.trust)
+    if said:
+        request.view.message(said)
+    executor = make_executor(as_cut(study.canonical, None))
+    key = calibration_key(study.canonical, versions(), facts_of(executor))
+    return _begin(study, asked, fresh_run(study.name, request.runs), key)
 
 
 def resume(folder: RunFolder, request: Request) -> Finish:
@@ -134,18 +170,23 @@ def _open(study: Study, request: Request, *, spend: bool) -> Finish:
     _check_function(study, request)
     study = follow(study, request)
     executor = request.executor or make_executor(as_cut(study.canonical, None))
-    known = versions()
-    key = calibration_key(study.canonical, known, facts_of(executor))
+    key = calibration_key(study.canonical, versions(), facts_of(executor))
     where = place(study, request, key)
-    if request.objective_id:
-        known["objective"] = request.objective_id
     if where.exists:
         return _session(study, request, where, spend=spend)
-    _create(study, request, where.folder, key, known)
+    return _begin(study, request, where.folder, key, spend=spend)
+
+
+def _begin(study: Study, request: Request, folder: RunFolder, key: str, *, spend: bool = False) -> Finish:
+    """A new run; bad input leaves none behind."""
+    known = versions()
+    if request.objective_id:
+        known["objective"] = request.objective_id
+    _create(study, request, folder, key, known)
     try:
-        return _session(study, request, where, spend=spend)
+        return _session(study, request, Place(folder, exists=False), spend=spend)
     except (InputError, MachineBusy):
-        _discard(where.folder, request)
+        _discard(folder, request)
         raise
 
 

@@ -45,6 +45,7 @@ class Request:
         exclude: Slots of the last session that the user takes out of the run.
         signals: Where that loop asks the study to stop; None to listen to the process's signals only.
         trust: What the journal of a run names may be started, whoever made it.
+        trains: One training is all there is to it: no tier is priced.
     """
 
     runs: Path
@@ -60,6 +61,7 @@ class Request:
     executor: Executor | None = None
     signals: Signals | None = None
     trust: bool = False
+    trains: bool = False
     accept: str | None = None
     exclude: tuple[int, ...] = ()
 

@@ -263,6 +263,8 @@ class Session:
     def _choose_tier(self) -> TierChosen | None:
         """Price the tiers, show them, and ask where there is much to spend and somebody to ask."""
         state = self._record.state
+        if self._request.trains:
+            return None
         self._plan = priced = price(state, self._record.ledger, len(self._slots))
         self._request.view.message(plan_text(priced, self._study, summarise(self._record.stream())["packing"]))
         if not self._spend:

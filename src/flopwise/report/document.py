@@ -21,6 +21,7 @@ from flopwise.report.slot_use import slot_grid, slot_sentences
 from flopwise.report.stragglers import straggler_sentences
 from flopwise.report.target import target_blocks
 from flopwise.report.text import cell, number, percent, sparkline
+from flopwise.report.training import training_command, training_note
 
 BEST_TRIALS = 10
 
@@ -101,6 +102,10 @@ def _winner(summary: Summary) -> Section:
     yield from _interval(summary["verdict"]["numbers"])
     yield say("The winner's values in full, to be put into a study's ", Mono("base"), ":")
     yield code(_nested(_lines(winner)), "yaml")
+    command = training_command(summary)
+    if command:
+        yield say(training_note(summary))
+        yield code([command], "sh")
 
 
 def _numbers(decided: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from flopwise.report.packing import Packing, packing_grid, packing_sentences
 from flopwise.report.pause import evidence_facts, ways_on
 from flopwise.report.slot_use import slot_grid, slot_sentences
 from flopwise.report.text import number, percent, plain
+from flopwise.report.training import training_command
 from flopwise.units import format_bytes, format_count, format_flops, format_money, format_seconds
 
 WIDEST = 100
@@ -137,6 +138,8 @@ def _footer(summary: Summary, reason: str, folder: Path) -> RenderableType:
         lines += [(f"if {when}", way) for when, way in ways]
     if offer_command(summary):
         lines.append(("larger tier", offer_command(summary)))
+    if summary["questions"] and training_command(summary):
+        lines.append(("train it", training_command(summary)))
     return _facts(lines)
 
 

@@ -86,6 +86,9 @@ def _target(target: TargetSection | None, spec: Any) -> Iterator[Problem]:
     measured = getattr(spec, "validates", None)
     if measured is not None and metric not in measured:
         yield Problem(f"objective.target.{metric}", not_one_of(metric, measured))
+    if target.direction == "maximize" and metric in getattr(spec, "lower_is_better", ()):
+        yield Problem("objective.target.direction", f"expected minimize: lower {metric} is better, got maximize")
+        return
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         yield Problem(f"objective.target.{metric}", f"expected a number, got {shown(value)}")
         return

@@ -19,9 +19,9 @@ from flopwise.engine.verify.plan import check_plan
 from flopwise.engine.verify.policies import check_policies
 from flopwise.engine.verify.probes import check_announced, check_probes
 from flopwise.engine.verify.proposals import check_proposals
-from flopwise.engine.verify.questions import check_settled
 from flopwise.engine.verify.records import Record, read_records
 from flopwise.engine.verify.run import Run, fold
+from flopwise.engine.verify.settled import check_settled
 from flopwise.engine.verify.summaries import check_summaries
 from flopwise.engine.verify.timing import check_timing
 from flopwise.errors import FlopwiseError

@@ -34,6 +34,7 @@ class LanguageModelSpec:
     metrics: tuple[str, ...] = ("val_loss", "val_bits_per_byte", "train_loss")
     needs_stop: bool = True
     validates: tuple[str, ...] | None = ("val_loss", "val_bits_per_byte")
+    lower_is_better: tuple[str, ...] = ("val_loss", "val_bits_per_byte", "train_loss")
 
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """Everything that makes this config untrainable; empty when nothing does."""
