@@ -234,9 +234,9 @@ def _evaluation(plan: Plan) -> str:
 
 def _baseline(plan: Plan, study: Mapping[str, Any]) -> str:
     noise, mean = plan.noise_sd, plan.baseline_mean
-    if mean is None:
-        return "unknown: no seed ended ok"
     metric = plain(study["objective"]["metric"])
+    if mean is None:
+        return f"{metric} unknown: no seed has one"
     if noise is None:
         return f"{metric} {number(mean)}, noise between seeds unknown"
     share = f" ({percent(noise / abs(mean))})" if mean else ""
