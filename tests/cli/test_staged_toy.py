@@ -50,7 +50,7 @@ def test_it_answers_its_questions_and_names_a_winner(finished: Path) -> None:
     assert [question["name"] for question in report["questions"]] == ["A", "C"]
     (polar,) = report["questions"][0]["contrasts"]
     assert polar["pairs"] == 2 and polar["equal_step"]["mean"] is not None
-    assert polar["equal_seconds"]["rests_on"] == "repeats"
+    assert polar["equal_step"]["rests_on"] == "repeats"
     text = (finished / "runs" / "toy" / "report.md").read_text()
     assert "Does Polar Express" in text and "loss at equal time" in text
     stages = [trial["config"] for trial in report["trials"] if trial["phase"] == "search"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flopwise.questions import same
 from flopwise.report.blocks import Block, bullets, say
 from flopwise.report.grid import Column, Grid, gives, right
 from flopwise.report.headline import Summary, counted
@@ -48,14 +49,24 @@ def contrast_grid(contrasts: Sequence[Mapping[str, Any]], summary: Summary) -> G
 
 def answer_grid(summary: Summary) -> Grid:
     """For a terminal: the answers alone."""
-    columns: list[str | Column] = ["", gives("option"), gives("against"), right(main_title(summary)), "answer"]
+    columns: list[str | Column] = ["", gives("option (not reference)"), right(main_title(summary)), "answer"]
     rows, marks = [], []
     for question in summary["questions"]:
         for each in question["contrasts"]:
-            option, reference = (setting(each[side]) for side in ("option", "reference"))
-            rows.append((question["name"], option, reference, interval(each["objective"]), word(each, summary)))
+            rows.append((question["name"], between(each), interval(each["objective"]), word(each, summary)))
             marks.append(MARKS[each["answer"]])
     return Grid.of(columns, rows, marks)
+
+
+def between(contrast: Mapping[str, Any]) -> str:
+    """What differs: ``lr 0.03 (not 0.01)``."""
+    option, reference = contrast["option"], contrast["reference"]
+    names = short_keys(option)
+    return ", ".join(
+        f"{names[key]} {knob(value)} (not {knob(reference[key])})"
+        for key, value in option.items()
+        if not same(value, reference[key])
+    )
 
 
 def main_title(summary: Summary) -> str:
