@@ -73,4 +73,5 @@ def run(request: dict[str, object], stdin: int, stdout: int, stderr: int, reply:
     runpy.run_module("flopwise.cli", run_name="__main__", alter_sys=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,6 @@ import os
 import shutil
 import stat
 import tempfile
-import time
 from pathlib import Path
 
 PREFIX = "flopwise-host-"
@@ -62,11 +61,17 @@ def _is_abandoned(path: Path) -> bool:
             return False
         fd = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        return path.exists() and time.time() - path.stat().st_mtime > NEW_S
+        return path.exists() and _file_time() - path.stat().st_mtime > NEW_S
     except OSError:
         return False
     with contextlib.closing(os.fdopen(fd, "rb")):
         return _is_free(fd)
+
+
+def _file_time() -> float:
+    """Now, by the clock that files are dated by."""
+    with tempfile.TemporaryFile() as file:
+        return os.fstat(file.fileno()).st_mtime
 
 
 def _is_free(fd: int) -> bool:
