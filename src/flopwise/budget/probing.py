@@ -54,13 +54,14 @@ def largest_search(study: Mapping[str, Any]) -> int:
     return most if limit is None else min(most, int(limit))
 
 
-def room(study: Mapping[str, Any], seconds: float, slots: int) -> int:
+def room(study: Mapping[str, Any], seconds: float, slots: int, flops: float | None = None) -> int:
     """Evaluations that probing may take where it is `auto`.
 
     Args:
         study: Canonical.
         seconds: Of one evaluation.
         slots: Evaluations at once.
+        flops: Trained by one evaluation; None when unknown.
     """
     limits, price = study["limits"], study["execution"]["price_per_hour"]
     amounts = [float(largest_search(study))]
@@ -69,6 +70,8 @@ def room(study: Mapping[str, Any], seconds: float, slots: int) -> int:
         amounts += [wall_s * slots / seconds for wall_s in (limits["wall_clock"],) if wall_s is not None]
         if limits["price"] is not None and price > 0:
             amounts.append(limits["price"] * 3600 / price * slots / seconds)
+    if flops and limits.get("flops") is not None:
+        amounts.append(limits["flops"] / flops)
     return int(SHARE * min(amounts))
 
 

@@ -18,6 +18,7 @@ from flopwise.budget import probing
 from flopwise.budget.fitness import Signal, measure, seeds_are_cheaper, unfit
 from flopwise.budget.knobs import Knob, Probe, Tried, judge, probes
 from flopwise.budget.proxy import Proxy, compare_stops
+from flopwise.engine.flops import measured
 from flopwise.engine.spread import name_of, spread
 from flopwise.events import Event, PhaseStarted, TrialProposed
 from flopwise.journal.replay import RunState, TrialState
@@ -157,7 +158,7 @@ class Probes:
 
     def room(self, state: RunState) -> int:
         """Evaluations that probing may take where it is `auto`."""
-        return probing.room(self._study, baseline_s(state), self._slots)
+        return probing.room(self._study, baseline_s(state), self._slots, measured(state.trials[0]))
 
     def steps(self, stop: Fidelity) -> int | None:
         """Optimizer steps that a stop buys the baseline; None when unknown."""

@@ -64,7 +64,7 @@ def expected_probed(run: Run, seconds: float, slots: int, noise: float | None) -
         rungs.append(rung)
     knobs = _knobs(run, known, noise)
     signal = at(own)
-    most = room(study, seconds, slots)
+    most = room(study, seconds, slots, _trained(run.trials[0]))
     left = [] if signal else [{"what": "signal", "evaluations": max(_first_size(study, most), 4) * len(seeds)}]
     tries = len({text(config) for _, config, _ in knob_configs(study)})
     left += [{"what": "knobs", "evaluations": tries}] if not knobs and tries else []
@@ -97,7 +97,7 @@ def _proxy(
     }
 
 
-def room(study: Mapping[str, Any], seconds: float, slots: int) -> int:
+def room(study: Mapping[str, Any], seconds: float, slots: int, flops: float) -> int:
     """Evaluations that may be spent before the search."""
     sizes = [t.get("trials") or t["population"] * t["generations"] for t in study["tiers"].values()]
     limits, hourly = study["limits"], study["execution"]["price_per_hour"]
@@ -107,7 +107,15 @@ def room(study: Mapping[str, Any], seconds: float, slots: int) -> int:
         amounts.append(None if limits["wall_clock"] is None else limits["wall_clock"] * slots / seconds)
         paid = limits["price"] is not None and hourly > 0
         amounts.append(limits["price"] * 3600 / hourly * slots / seconds if paid else None)
+    if flops and limits.get("flops") is not None:
+        amounts.append(limits["flops"] / flops)
     return int(QUARTER * min(amount for amount in amounts if amount is not None))
+
+
+def _trained(baseline: Trial) -> float:
+    """Mean training FLOPs of the baseline's evaluations; 0 when unknown."""
+    known = [end.train_flops for end in baseline.ends if end is not None and end.train_flops is not None]
+    return math.fsum(known) / len(known) if known else 0.0
 
 
 def _first_size(study: Mapping[str, Any], most: int) -> int:
