@@ -76,6 +76,7 @@ class Processes:
         self._orphans: dict[int, int] = {}
         self._known: set[str] = set()
         self._listening = True
+        self._to_bury = False
 
     def __len__(self) -> int:
         return len(self._attempts)
@@ -136,7 +137,9 @@ class Processes:
         return max(0.0, self._look_at - time.monotonic()) if self._attempts else None
 
     def look(self) -> None:
-        """Now and then, hold every attempt to its limits of time, output and memory."""
+        """End the attempts whose workers have died; now and then, hold all to their limits of time, output and memory."""
+        if self._to_bury:
+            self._bury()
         now = time.monotonic()
         if now < self._look_at:
             return
@@ -204,10 +207,11 @@ class Processes:
     def _on_exit(self, attempt: Attempt) -> None:
         self._selector.unregister(attempt.pidfd)
         attempt.reap(time.monotonic(), self._clock.look())
-        self._bury()
+        self._to_bury = True  # once for all that are found dead at the same time
 
     def _bury(self) -> None:
         """Kill orphans; when there is none left, end the attempts whose worker is dead."""
+        self._to_bury = False
         dead = [a for a in self._attempts.values() if a.exit is not None]
         if not dead:
             return
