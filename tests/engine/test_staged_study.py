@@ -12,15 +12,19 @@ from typing import Any
 import pytest
 
 import flopwise
+from flopwise.engine.phases import Search
 from flopwise.engine.verify import verify
 from flopwise.engine.verify.document import check_report
 from flopwise.engine.verify.records import read_records
 from flopwise.engine.verify.run import fold
 from flopwise.engine.verify.settled import check_settled
 from flopwise.errors import StudyError
-from flopwise.events import QuestionSettled
+from flopwise.events import Event, QuestionSettled, TrialProposed
+from flopwise.journal.replay import RunState
 from flopwise.paths import RunFolder
 from flopwise.report.read import read_run
+from flopwise.searchers.staged import Staged
+from flopwise.study import baseline_config, space_of
 
 SPACE = {
     "method": flopwise.Categorical(("cubic", "polar")),
@@ -122,6 +126,22 @@ WIDE: dict[str, Any] = {
 }
 
 
+def check_resumed(events: list[Event]) -> None:
+    """A search that is resumed anywhere says and proposes what the undisturbed one did."""
+    said = (QuestionSettled, TrialProposed)
+    for at, event in enumerate(events):
+        begins = isinstance(event, said) and not isinstance(events[at - 1], QuestionSettled)
+        if not begins or (isinstance(event, TrialProposed) and event.phase != "search"):
+            continue
+        state = RunState(events[:at])
+        study, tier = state.study, state.study["tiers"]["default"]
+        options = Staged.Options(**study["search"]["options"])
+        searcher = Staged(space_of(study), study["search"]["seed"], options, baseline_config(study), None)
+        search = Search(searcher, study, tier, slots=1)
+        found = search.settled(state) if search.complete(state) else search.propose(state)
+        assert found == events[at : at + len(found)] and found
+
+
 def test_what_could_not_change_an_answer_is_not_run_and_verify_knows(tmp_path: Path) -> None:
     search = {"method": "staged", "questions": WIDE, "refine": {"trials": 16, "top": 2, "levels": 4}}
     done = study(tmp_path, search=search).run(quiet=True)
@@ -134,6 +154,7 @@ def test_what_could_not_change_an_answer_is_not_run_and_verify_knows(tmp_path: P
     (contrast,) = done.summary["questions"][0]["contrasts"]
     assert (contrast["pairs"], contrast["missing"], contrast["answer"]) == (4, 1, "better")
     assert "Settled early" in folder.report_md.read_text()
+    check_resumed(read_run(folder))
     run, _ = fold(read_records(folder).records)
     record, event = run.settled[0]
     run.settled[0] = (record, replace(event, skipped=2))

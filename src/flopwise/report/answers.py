@@ -77,6 +77,8 @@ def main_title(summary: Summary) -> str:
 
 def word(contrast: Mapping[str, Any], summary: Summary) -> str:
     """What the answer is called."""
+    if contrast["objective"]["mean"] is None:
+        return "not known"
     return WORDS[summary["timed"] is not None][contrast["answer"]]
 
 
