@@ -10,7 +10,8 @@ growth      how decisions a second and memory go with the number of evaluations
 searchers   who proposes: a generation at a time, or after every result
 shards      several studies at once, a coordinator each, against one
 
-A decision is an evaluation from its proposal to its result on disk. Every row runs in a process of its own. The
+A decision is an evaluation from its proposal to its result on disk. Every row runs in a process of its own.
+The columns *a second* and *CPU s* are decisions by wall time and by CPU time, *RSS* is growth of resident memory. The
 shares are of its wall time, measured in functions that do not call each other: *sync* write and fsync of the
 journal, *encode* events to JSON, *fold* events into state and ledger, *ask* the searcher (telling it included),
 *judge* policies and limits, *made up* what only the simulated executor takes; the rest is the loop and its jobs.
@@ -56,7 +57,10 @@ SHARES: dict[str, list[tuple[type, str]]] = {
     "made up": [(SimulatedExecutor, "poll"), (SimulatedExecutor, "start")],
 }
 GENERATIONAL = ("cmaes", "nsga2")
-HEAD = f"{'':26}{'decisions':>10}{'wall':>8}{'a second':>10}{'syncs':>8}{'RSS':>9}{'each':>9}  shares of wall time"
+HEAD = (
+    f"{'':26}{'decisions':>10}{'wall':>8}{'a second':>10}{'CPU s':>8}{'syncs':>8}{'RSS':>9}{'each':>9}"
+    "  shares of wall time"
+)
 
 
 def study(attempts: int, slots: int, method: str, together: float, population: int) -> Any:
@@ -161,9 +165,12 @@ def show(name: str, found: dict[str, Any]) -> None:
     attempts = int(found["attempts"])
     shares = " ".join(f"{share} {found[share]:.0%}" for share in SHARES)
     rest = 1.0 - sum(found[share] for share in SHARES)
-    print(f"{name:26}{attempts:10,}{found['wall_s']:6.1f} s{found['per_s']:10,.0f}{found['syncs']:8,.0f}", end="")
+    print(f"{name:26}{attempts:10,}{found['wall_s']:6.1f} s{found['per_s']:10,.0f}{found['per_cpu_s']:8,.0f}", end="")
     growth = found["growth_mb"]
-    print(f"{growth:6.0f} MB{1000 * growth / attempts:6.1f} kB  {shares} rest {rest:.0%}", flush=True)
+    print(
+        f"{found['syncs']:8,.0f}{growth:6.0f} MB{1000 * growth / attempts:6.1f} kB  {shares} rest {rest:.0%}",
+        flush=True,
+    )
 
 
 def rounds(root: Path, attempts: int, slots: int) -> None:
