@@ -137,7 +137,7 @@ class Processes:
         return max(0.0, self._look_at - time.monotonic()) if self._attempts else None
 
     def look(self) -> None:
-        """End the attempts whose workers have died; now and then, hold all to their limits of time, output and memory."""
+        """End attempts whose workers have died; now and then hold all to their limits of time, output and memory."""
         if self._to_bury:
             self._bury()
         now = time.monotonic()
