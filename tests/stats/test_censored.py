@@ -17,7 +17,7 @@ from flopwise.stats.censored import (
     restricted_mean,
     survival,
 )
-from flopwise.stats.verdict import Judgement
+from flopwise.stats.verdict import Judgement, Verdict
 from flopwise.target import Target
 
 OBJECTIVE = Objective("seconds_to_target", target=Target("val_loss", 5.0))
@@ -101,3 +101,10 @@ def test_equally_fast_configs_are_a_go_in_at_most_one_study_of_twenty() -> None:
 
     goes = sum(judge([run() for _ in range(8)], [run() for _ in range(8)]).verdict == "GO" for _ in range(400))
     assert goes <= 0.05 * 400 + 2 * (400 * 0.05 * 0.95) ** 0.5
+
+
+def test_where_every_slot_was_shared_that_is_the_reason() -> None:
+    runs = [Duration(2.0, True)] * 3
+    judged = decide_timed(runs, [Duration(1.0, True)] * 3, [True] * 3, 0.01, Objective("seconds_to_target"))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert judged.reasons[0].startswith("No time can be compared")

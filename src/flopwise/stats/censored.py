@@ -26,6 +26,8 @@ from flopwise.stats.verdict import Judgement, Verdict, decide
 
 RISK = 0.05
 """Of a GO for a config that is no faster."""
+NOBODY = "Neither the baseline nor the winner reached the target on any fresh seed."
+SHARED = "No time can be compared: on every fresh seed a slot was used by others."
 MOST_TURNED = 14
 FEWEST_SEEDS = 5
 """So many pairs it takes that all of them going one way is no chance: 1 in 32."""
@@ -135,7 +137,7 @@ def decide_timed(
         reasons = (reason, *judgement.reasons[1:], more)
         judgement = replace(judgement, verdict=Verdict.INCONCLUSIVE, reasons=reasons, final=last)
     if not any(each.reached for each in known):
-        reason = "Neither the baseline nor the winner reached the target on any fresh seed."
+        reason = NOBODY if kept else SHARED
         judgement = replace(judgement, verdict=Verdict.INCONCLUSIVE, reasons=(reason,), final=last)
     return replace(judgement, reasons=(*judgement.reasons, *_notes(kept, until, sum(disturbed))))
 
