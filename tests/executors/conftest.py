@@ -163,7 +163,7 @@ class Bench:
             for message in self.executor.poll(1.0):
                 if isinstance(message, KeeperLost):
                     self.lost.append(message)
-                else:
+                elif not (isinstance(message, Progress) and not message.attempt):  # else a word for the user
                     self.heard[message.attempt].messages.append(message)  # type: ignore[attr-defined]
 
     def finish(self, *names: str) -> Heard:
