@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 Measure = Callable[[int, float], float]
 SLEEPER = "import sys, time; time.sleep(float(sys.argv[1]))"
@@ -183,8 +183,16 @@ def _lines() -> Iterator[tuple[int, float]]:
         yield int(attempts), float(amount)
 
 
+def _answers() -> TextIO:
+    """Standard output, for answers alone: what Ray says there goes to standard error from now on."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    return answers
+
+
 if __name__ == "__main__":
+    answers = _answers()
     measure = PEERS[sys.argv[1]](sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
-    print("ready", flush=True)
+    print("ready", file=answers)
     for attempts, amount in _lines():
-        print(measure(attempts, amount), flush=True)
+        print(measure(attempts, amount), file=answers)
