@@ -201,7 +201,8 @@ def spin(config: dict[str, Any], context: Any) -> dict[str, float]:
 
 def test_on_a_contended_slot_attempts_are_marked_and_repeated_at_most_twice(tmp_path: Path) -> None:
     hog = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
-    hogs = [subprocess.Popen([sys.executable, "-c", hog, str(core)]) for core in os.sched_getaffinity(0)]
+    commands = [[sys.executable, "-c", hog, str(core)] for core in os.sched_getaffinity(0)]
+    hogs = [subprocess.Popen(command, start_new_session=True) for command in commands]  # full shares of the cores
     try:
         flopwise.Study(
             name="timed",

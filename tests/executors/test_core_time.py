@@ -26,7 +26,7 @@ def greedy(make_local: Any) -> Any:
 def hog() -> Iterator[int]:
     """A process that never rests, on the first core."""
     code = f"import os; os.sched_setaffinity(0, {{{usable_cores()[0]}}})\nwhile True: pass"
-    process = subprocess.Popen([sys.executable, "-c", code])
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)  # a full share of the core
     yield process.pid
     process.kill()
     process.wait()
