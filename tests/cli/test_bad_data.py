@@ -24,10 +24,10 @@ base:
 space:
   train.lr: {type: float, low: 1e-3, high: 1e-1, scale: log}
 objective: {metric: val_loss}
-evaluation: {stop: {steps: 20}}
+evaluation: {stop: {steps: 5}}
 search: {method: random}
 tiers: {small: {trials: 1}}
-calibration: {seeds: 2}
+calibration: {seeds: 2, signal: false, knobs: false}
 confirm: {top: 1, seeds: 2}
 execution: {slots: 1}
 """

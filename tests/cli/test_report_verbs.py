@@ -24,10 +24,19 @@ FLOPWISE = [sys.executable, "-m", "flopwise.cli"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, toy_text: str, call_flopwise: Any) -> Path:
-    """A folder with two finished runs of one study, ``pilot`` and ``pilot-2``."""
+def folder(tmp_path_factory: pytest.TempPathFactory, plain_text: str, call_flopwise: Any) -> Path:
+    """A folder with two finished runs of one study of three knobs, ``pilot`` and ``pilot-2``."""
     found = tmp_path_factory.mktemp("reports")
-    (found / "pilot.yaml").write_text(toy_text.replace("name: toy", "name: pilot"))
+    text = plain_text.replace("name: toy", "name: pilot")
+    text = text.replace("params: {lr: 3e-3}", "params: {lr: 3e-3, a: 0.5, b: 0}")
+    text = text.replace(" + 1 + ", " + 1 + {a} + {b} / 9 + ").replace("trials: 6", "trials: 12")
+    row = r'''echo "{{\"step\": $step, \"val_loss\": $loss}}" >> "$FLOPWISE_METRICS"'''
+    text = text.replace('      echo "', f'      for step in 10 20; do {row}; done\n      echo "')
+    text = text.replace(
+        "\nobjective:",
+        "\n  params.a: {type: float, low: 0, high: 1}\n  params.b: {type: int, low: 0, high: 3}\nobjective:",
+    )
+    (found / "pilot.yaml").write_text(text)
     for _ in range(2):
         done = call_flopwise(found, "run", "pilot.yaml", "--quiet")
         assert done.returncode == 0, done.stderr
@@ -128,8 +137,8 @@ def test_help_knows_every_verb_and_a_slip_is_answered(call_flopwise: Any, tmp_pa
     assert "Did you mean 'results'" in call_flopwise(tmp_path, "result").stderr
 
 
-def test_q_leaves_a_watcher_and_stops_a_run(terminal: Any, tmp_path: Path, toy_text: str) -> None:
-    long = toy_text.replace("generations: 3", "generations: 50").replace("stop: {steps: 20}", "stop: {steps: 60}")
+def test_q_leaves_a_watcher_and_stops_a_run(terminal: Any, tmp_path: Path, plain_text: str) -> None:
+    long = plain_text.replace("trials: 6", "trials: 150").replace("stop: {steps: 20}", "stop: {steps: 250}")
     long += "policies: {patience: false}\n"
     (tmp_path / "toy.yaml").write_text(long)
     run = terminal([*FLOPWISE, "run", "toy.yaml", "--yes"])

@@ -31,11 +31,16 @@ base:
 space: {params.x: {type: float, low: 0.0, high: 1.0}}
 objective: {metric: loss}
 tiers: {small: {trials: 1}}
-calibration: {seeds: 2}
+calibration: {seeds: 2, signal: false, knobs: false}
 confirm: {top: 1, seeds: 2}
 execution: {EXECUTION, grace: 0s}
 """
 TWO = usable_cores()[:2]
+
+
+def study_text(folder: Path, name: str, execution: str) -> str:
+    """A study whose evaluations wait for a file in the folder."""
+    return STUDY.replace("NAME", name).replace("EXECUTION", execution).replace("GO", str(folder / "go"))
 
 
 class Study:
@@ -48,8 +53,7 @@ class Study:
     """
 
     def __init__(self, folder: Path, name: str, execution: str = "slots: 1") -> None:
-        text = STUDY.replace("NAME", name).replace("EXECUTION", execution).replace("GO", str(folder / "go"))
-        (folder / f"{name}.yaml").write_text(text)
+        (folder / f"{name}.yaml").write_text(study_text(folder, name, execution))
         self.journal = folder / "runs" / name / "journal.log"
         self.output = folder / f"{name}.txt"
         with self.output.open("w") as output:
@@ -144,11 +148,12 @@ def test_who_waits_can_be_interrupted_or_give_up(start: Callable[..., Study], tm
     ],
 )
 def test_what_no_machine_has_is_refused_before_anything_is_written(
-    start: Callable[..., Study], execution: str, said: str
+    tmp_path: Path, flopwise: Any, execution: str, said: str
 ) -> None:
-    study = start("refused", execution)
-    assert study.process.wait(60) == 2
-    assert said in study.said and not study.journal.parent.exists()
+    (tmp_path / "refused.yaml").write_text(study_text(tmp_path, "refused", execution))
+    refused = flopwise("run", "refused.yaml")
+    assert refused.returncode == 2
+    assert said in " ".join(refused.stderr.split()) and not (tmp_path / "runs" / "refused").exists()
 
 
 def test_what_an_executor_does_not_heed_is_said(start: Callable[..., Study], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ space:   # as it was given
 groups: {first: [params.a]}
 objective: {metric: loss}
 tiers: {little: {trials: 1}, more: {trials: 2}}
-calibration: {seeds: 2}
+calibration: {seeds: 2, signal: false, knobs: false}
 confirm: {top: 1, seeds: 2}
 """
 

@@ -63,6 +63,14 @@ def report(folder: Path, run: str) -> dict[str, Any]:
     return dict(json.loads((folder / "runs" / run / "report.json").read_text()))
 
 
+def test_the_scikit_learn_script_is_measured_as_the_page_says(folder: Path) -> None:
+    enter(folder, CONSOLES[0][0], "flopwise plan digits.yaml --runs planned")
+    assert "digits.py --alpha=" in enter(folder, "flopwise logs digits 0 --runs planned")
+    baseline = json.loads((folder / "planned/digits/attempts/t0000.s0.a1/summary.json").read_text())
+    assert 0.8 < baseline["metrics"]["accuracy"] <= 1.0
+
+
+@pytest.mark.slow
 def test_the_scikit_learn_script_is_tuned_as_the_page_says(folder: Path) -> None:
     printed = enter(folder, *CONSOLES[0])
     found = report(folder, "digits")
@@ -108,7 +116,7 @@ def test_the_training_script_that_only_prints_is_a_valid_study(folder: Path) -> 
 def test_the_training_script_that_only_prints_is_measured_by_its_last_loss(folder: Path) -> None:
     example = folder / "examples" / "nano_gpt"
     text = (example / "study.yaml").read_text().replace("steps: 60", "steps: 4").replace("nano-gpt", "four-steps")
-    (example / "short.yaml").write_text(text + "calibration: {seeds: 2}\n")
+    (example / "short.yaml").write_text(text + "calibration: {seeds: 2, signal: false, knobs: false}\n")
     enter(folder, "cd examples/nano_gpt", "flopwise plan short.yaml")
     attempt = example / "runs" / "four-steps" / "attempts" / "t0000.s0.a1"
     printed = re.findall(r"^step (\d+): val loss ([\d.]+)", (attempt / "stdout").read_text(), re.MULTILINE)

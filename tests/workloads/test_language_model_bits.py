@@ -34,6 +34,8 @@ config = {
 }
 cache = Path(sys.argv[1])
 pin = prepare(config, Context(cache, 0, {}))
+print("ready", flush=True)
+sys.stdin.readline()
 for seed in sys.argv[2:]:
     for name, value in sorted(run(config, Context(cache, int(seed), pin)).items()):
         print(name, value.hex())
@@ -41,18 +43,25 @@ for seed in sys.argv[2:]:
 HOG = "x = bytearray(2**24)\nwhile True:\n    x[:] = x[::-1]"
 
 
-def curves(cache: Path, *seeds: int) -> list[str]:
+def curves(cache: Path, *seeds: int, beside: str | None = None) -> list[str]:
+    """What trainings report, in a process of their own; what runs beside them begins when the data is there."""
     command = [sys.executable, "-c", SCRIPT, str(cache), *map(str, seeds)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        hog = None if beside is None else subprocess.Popen([sys.executable, "-c", beside])
+        try:
+            printed, _ = process.communicate("go\n", timeout=120)
+        finally:
+            if hog is not None:
+                hog.kill()
+                hog.wait()
+    assert process.returncode == 0
+    return printed.splitlines()
 
 
 def test_the_same_seed_gives_the_same_bits_alone_and_beside_a_busy_process(tmp_path: Path) -> None:
     alone = curves(tmp_path, 5, 6)
-    with subprocess.Popen([sys.executable, "-c", HOG]) as hog:
-        try:
-            beside = curves(tmp_path, 5)
-        finally:
-            hog.kill()
+    beside = curves(tmp_path, 5, beside=HOG)
     lines = 20 + 3
     assert len(alone) == 2 * lines
     assert beside == alone[:lines]

@@ -20,7 +20,7 @@ SMALL = {
     },
     "evaluation": {"stop": {"steps": 4}, "seeds": 1},
     "tiers": {"toy": {"population": 4, "generations": 1}},
-    "calibration": {"seeds": 2, "signal": False},
+    "calibration": {"seeds": 2, "signal": False, "knobs": False},
     "confirm": {"top": 1, "seeds": 2},
 }
 
