@@ -8,7 +8,7 @@ runs/
     study.yaml           the study as it was given, or as the command line's options made it (resume reads the journal)
     keeper.jsonl         start and end stamps of every process
     keeper.log           what the keeper itself printed
-    attempts/t0001.s0.a1/    config, stdout, stderr, summary.json, run.md
+    attempts/t0001.s0.a1/    config, stdout, stderr, summary.json, run.md; checkpoint.pt where it was asked for
     report.md report.json
     report.html plots/   when asked for: the report as one page, and its pictures
     optuna.log           when asked for: the trials in Optuna's own storage
@@ -26,6 +26,9 @@ from flopwise.errors import RunError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What a study or run may be called: it becomes a folder name."""
+
+CHECKPOINT = "checkpoint.pt"
+"""What a training saves into its attempt's folder, if it does."""
 
 
 @dataclass(frozen=True)

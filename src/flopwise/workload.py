@@ -35,6 +35,8 @@ class WorkloadSpec(Protocol):
         needs_stop: Whether ``evaluation.stop`` must be given.
         validates: Metrics that it reports in rows of the learning curve every ``evaluation.validate_every``
             steps; None when it validates as it likes, if at all.
+        checkpoints: Keys of the config that say when it saves its training (``end`` for once, at the end) and
+            the path of a checkpoint to go on from; None when it does neither.
     """
 
     name: str
@@ -47,6 +49,7 @@ class WorkloadSpec(Protocol):
     metrics: tuple[str, ...]
     needs_stop: bool
     validates: tuple[str, ...] | None
+    checkpoints: tuple[str, str] | None
 
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """Problems that types alone do not show (divisibility, a stop that buys no step).

@@ -76,7 +76,7 @@ def test_the_winner_is_trained_to_the_full_stop_by_the_command_of_the_report(
     words = pasted.group().split()[1:] if pasted else ["train", "toy", "--trial", "1"]
     done = call_flopwise(finished, *words)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2].startswith("val_loss "), done.stdout
+    assert done.stdout.splitlines()[-3].startswith("val_loss "), done.stdout
     trained = report_of(finished, f"toy-trial-{trial}")
     (only,) = trained["trials"]
     assert only["config"] == report["trials"][trial]["config"] and only["attempts"] == 1
@@ -105,4 +105,25 @@ def test_what_cannot_be_trained_is_refused(finished: Path, call_flopwise: Any, w
     before = sorted(path.name for path in (finished / "runs").iterdir())
     refused = call_flopwise(finished, "train", "toy", *words)
     assert refused.returncode == 2 and message in refused.stderr
+    assert sorted(path.name for path in (finished / "runs").iterdir()) == before
+
+
+def test_a_training_is_saved_and_goes_on_from_what_was_saved(finished: Path, call_flopwise: Any) -> None:
+    done = call_flopwise(finished, "train", "toy", "--trial", "0", "--stop", "steps=6", "--checkpoint-every", "4")
+    assert done.returncode == 0, done.stderr
+    saved = done.stdout.splitlines()[-1].split()[0]
+    assert Path(saved) == finished / "runs" / "toy-trial-0" / "attempts" / "t0000.s0.a1" / "checkpoint.pt"
+    further = call_flopwise(finished, "train", "toy", "--trial", "0", "--stop", "steps=8", "--from", saved)
+    assert further.returncode == 0, further.stderr
+    summary = json.loads((finished / "runs/toy-trial-0-2/attempts/t0000.s0.a1/summary.json").read_text())
+    assert (summary["info"]["steps"], summary["info"]["continued_from_step"]) == (8, 6)
+    assert call_flopwise(finished, "verify", "toy-trial-0-2").returncode == 0
+    before = sorted(path.name for path in (finished / "runs").iterdir())
+    for words, message in (
+        (["--trial", "1", "--from", saved], "the checkpoint is from another config"),
+        (["--trial", "0", "--from", "toy.yaml"], "this file is no checkpoint"),
+        (["--trial", "0", "--from", "absent.pt"], "there is no such checkpoint"),
+    ):
+        refused = call_flopwise(finished, "train", "toy", *words)
+        assert refused.returncode == 2 and message in refused.stderr, refused.stderr
     assert sorted(path.name for path in (finished / "runs").iterdir()) == before

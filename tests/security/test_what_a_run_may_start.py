@@ -11,8 +11,9 @@ import pytest
 
 from flopwise.engine.assemble import plan, resume, train
 from flopwise.engine.request import Finish, Request
+from flopwise.engine.train import Training
 from flopwise.engine.trust import recall, started_by
-from flopwise.errors import RunError
+from flopwise.errors import InputError, RunError
 from flopwise.events import RunCreated
 from flopwise.journal.log import Journal, read_events
 from flopwise.paths import RunFolder
@@ -145,18 +146,26 @@ def test_a_run_from_elsewhere_needs_trust_once(command: Planned, monkeypatch: py
 
 def test_training_a_config_of_a_run_asks_for_the_same_trust(command: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Request(command.root / "runs", command.view, "test")
-    own = train(command.folder, asked, 0, {}, None)
+    own = train(command.folder, asked, Training(0))
     assert own.reason == "planned" and own.summary["trials"][0]["values"] == [0.5]
     monkeypatch.setenv("XDG_STATE_HOME", str(command.root / "other"))
     before = sorted((command.root / "runs").iterdir())
     with pytest.raises(RunError, match="was not started by this account"):
-        train(command.folder, asked, 0, {}, None)
+        train(command.folder, asked, Training(0))
     assert sorted((command.root / "runs").iterdir()) == before
-    assert train(command.folder, replace(asked, trust=True), 0, {}, None).reason == "planned"
+    assert train(command.folder, replace(asked, trust=True), Training(0)).reason == "planned"
+
+
+def test_checkpoints_are_refused_where_the_workload_writes_none(command: Planned) -> None:
+    asked = Request(command.root / "runs", command.view, "test")
+    for training in (Training(0, every=5), Training(0, start=Path(__file__))):
+        with pytest.raises(InputError, match=r"'command' writes no checkpoints[\s\S]*FLOPWISE_FOLDER"):
+            train(command.folder, asked, training)
+    assert [path.name for path in asked.runs.iterdir() if path.name[0] != "."] == ["command"]
 
 
 def test_a_function_that_can_be_imported_is_trained_too(function: Planned) -> None:
-    done = train(function.folder, Request(function.root / "runs", function.view, "test"), 0, {}, None)
+    done = train(function.folder, Request(function.root / "runs", function.view, "test"), Training(0))
     assert done.reason == "planned" and done.summary["name"] == "function-trial-0"
 
 

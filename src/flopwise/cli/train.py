@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from flopwise.cli.finish import EXIT_CODES
 from flopwise.cli.options import RUNS, Quiet, RunName, Runs, Trust
 from flopwise.cli.request import request
 from flopwise.engine.assemble import train
+from flopwise.engine.train import Training
 from flopwise.errors import InputError
 from flopwise.paths import find_run
 from flopwise.report.training import training_text
@@ -20,6 +22,13 @@ Stop = Annotated[
     str | None, typer.Option("--stop", metavar="UNIT=AMOUNT", help="How long, in place of the study's: steps=20000.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="In place of the study's.")]
+Every = Annotated[
+    int | None,
+    typer.Option("--checkpoint-every", metavar="STEPS", min=1, help="Save the training as often, not only at its end."),
+]
+Start = Annotated[
+    Path | None, typer.Option("--from", metavar="FILE", help="Go on from this checkpoint of the same config and seed.")
+]
 
 
 def command(
@@ -27,13 +36,16 @@ def command(
     trial: Trial = None,
     stop: Stop = None,
     seed: Seed = None,
+    checkpoint_every: Every = None,
+    start: Start = None,
     trust: Trust = False,
     quiet: Quiet = False,
     runs: Runs = RUNS,
 ) -> None:
     """Train a run's winner, or another of its trials, once and to the full stop."""
     asked = replace(request(runs, yes=True, quiet=quiet), trust=trust)
-    done = train(find_run(run, runs), asked, trial, _length(stop), seed)
+    training = Training(trial, _length(stop), seed, checkpoint_every, start)
+    done = train(find_run(run, runs), asked, training)
     typer.echo(training_text(done.summary, done.detail, done.folder))
     raise typer.Exit(EXIT_CODES[done.reason])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import secrets
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
@@ -22,8 +21,8 @@ from flopwise.engine.probes import Probes
 from flopwise.engine.record import Record
 from flopwise.engine.request import ASKED, Finish, Request
 from flopwise.engine.session import Session, facts_of
+from flopwise.engine.train import Training, training_study
 from flopwise.engine.train import chosen as chosen_trial
-from flopwise.engine.train import training_study
 from flopwise.engine.trust import check, remember, started_by
 from flopwise.errors import InputError, MachineBusy, RunError
 from flopwise.events import FORMAT, RunCreated, StudyRevised
@@ -59,15 +58,13 @@ def run(study: Study, request: Request) -> Finish:
     return _open(study, request, spend=True)
 
 
-def train(folder: RunFolder, request: Request, trial: int | None, stop: Mapping[str, Any], seed: int | None) -> Finish:
+def train(folder: RunFolder, request: Request, training: Training) -> Finish:
     """Train one config of a run once, to the full stop, in a run folder of its own.
 
     Args:
         folder: The run that the config is from.
         request: Where, and who is told; with leave to start what that run's journal names, or without.
-        trial: Whose config; None for the winner's.
-        stop: Another length than the run's evaluations had; empty for that one.
-        seed: Of the study; None for the run's.
+        training: Which config, and how.
 
     Raises:
         InputError: If there is no such trial, or no winner, or the run's objective is a function of a script.
@@ -77,7 +74,7 @@ def train(folder: RunFolder, request: Request, trial: int | None, stop: Mapping[
     state = RunState(read_events(folder.journal)[0])
     if state.created is None:
         raise RunError("the journal is empty", expected="a run", where=str(folder.root))
-    study = training_study(state, chosen_trial(state, folder.name, trial), stop, seed)
+    study = training_study(state, chosen_trial(state, folder.name, training.trial), training)
     known = state.created.versions.get("objective", "")
     asked = replace(request, trains=True)
     if known.startswith(IMPORT):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flopwise.paths import CHECKPOINT
 from flopwise.report.headline import Summary
 from flopwise.report.text import number, plain
 from flopwise.trial import AttemptId
@@ -16,13 +17,24 @@ from flopwise.units import format_seconds
 def training_text(summary: Summary, detail: str, folder: Path) -> str:
     """What ``flopwise train`` says at its end."""
     trained = next((trial for trial in summary["trials"] if trial["number"] == 0), None)
+    saved = _saved(folder)
     if trained is None or trained["value"] is None:
-        return f"not trained to its end: {plain(detail)}"
+        further = (
+            f"\nto go on where it was last saved: the same command and --from {shlex.quote(saved)}" if saved else ""
+        )
+        return f"not trained to its end: {plain(detail)}{further}"
     metric, attempt = summary["objective"]["metric"], AttemptId(0, 0, trained["attempts"])
+    kept = f"\n{saved} has its params, its optimizer and how far it is" if saved else ""
     return (
         f"{plain(metric)} {number(trained['value'])} after {format_seconds(trained['seconds'])} on its slot\n"
-        f"{folder}/attempts/{attempt}/run.md has its curve, its config and what else was measured"
+        f"{folder}/attempts/{attempt}/run.md has its curve, its config and what else was measured{kept}"
     )
+
+
+def _saved(folder: Path) -> str:
+    """Path of the last checkpoint; empty where there is none."""
+    found = sorted(folder.glob(f"attempts/*/{CHECKPOINT}"), key=lambda path: path.stat().st_mtime)
+    return str(found[-1]) if found else ""
 
 
 def training_command(summary: Summary) -> str:

@@ -54,12 +54,13 @@ class Curve:
         reporter: Hears the rows.
         steps: How many there will be; None when the clock decides.
         device: Where the losses are; on the CPU they are read at once.
+        first: The first loss of all, where it is known from a checkpoint.
 
     Attributes:
         first: The first loss; NaN before.
     """
 
-    def __init__(self, reporter: Reporter, steps: int | None, device: Device) -> None:
+    def __init__(self, reporter: Reporter, steps: int | None, device: Device, first: float = math.nan) -> None:
         self._reporter = reporter
         self._every = 1 if steps is None else math.ceil(steps / ROWS)
         self._clocked = steps is None
@@ -69,7 +70,7 @@ class Curve:
         self._waiting: list[float] = []
         self._longest = 0.0
         self._row: tuple[int, float] | None = None
-        self.first = math.nan
+        self.first = first
         self._count = 0
         self._recent: deque[float] = deque(maxlen=MOST)
 

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from flopwise.clock import Clock
+from flopwise.training.checkpoint import START, Progress
 from flopwise.training.curve import Curve, check_finite
 from flopwise.training.devices import Device
 from flopwise.training.distributed import ALONE, Team
 from flopwise.training.optimizers.together import Optimizer
+from flopwise.training.saving import Saver, Saving
 from flopwise.training.stopwatch import Stopwatch
 from flopwise.training.validation import Validation, Validator
 
@@ -68,6 +70,7 @@ class Recipe:
         clip: Longest gradient; None for no clipping.
         after_step: Called with the number of steps done after each; None for nothing.
         validation: What to validate meanwhile, and when that is reason to end; None for nothing.
+        saving: When to save the training as it stands, and how; None for never.
     """
 
     length: Length
@@ -77,6 +80,7 @@ class Recipe:
     clip: float | None
     after_step: Callable[[int], None] | None = None
     validation: Validation | None = None
+    saving: Saving | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,10 @@ class Trained:
     """What a training did.
 
     Args:
-        steps: Optimizer steps.
+        steps: Optimizer steps; here and below those before a checkpoint are counted in.
         tokens: Targets trained on.
         first_loss: Loss of the first batch, before any update; NaN when no step was made.
-        train_loss: Mean loss over the last tenth of the steps; NaN when no step was made.
+        train_loss: Mean loss over the last tenth of the steps that were made here; NaN when no step was made.
         train_s: Wall seconds of the steps alone, warm-up left out.
         stopped: Whether somebody ended it early.
         warmup_s: Wall seconds that the first step took beyond an average one.
@@ -120,6 +124,7 @@ def train(
     listener: Listener,
     clock: Clock,
     team: Team = ALONE,
+    begun: Progress = START,
 ) -> Trained:
     """Train a model in place.
 
@@ -132,17 +137,19 @@ def train(
         listener: Hears losses and may end the training.
         clock: For timing, and for a length in seconds.
         team: Who computes each batch together with this process, which leads it.
+        begun: How far model and optimizer have been trained already, where they are from a checkpoint.
 
     Raises:
         NonFinite: As soon as a loss or gradient is not finite. On the CPU the params are not updated by it; on an
             accelerator it is noticed some steps later, since looking at every loss would make it wait.
     """
     model.train()
-    curve = Curve(listener, recipe.length.steps, device)
-    step = tokens = 0
+    curve = Curve(listener, recipe.length.steps, device, begun.first_loss)
+    step, tokens = begun.step, begun.tokens
     stopped = False
-    watch = Stopwatch(clock, device)
+    watch = Stopwatch(clock, device, begun)
     held_out = Validator(recipe.validation, watch, listener)
+    saver = Saver(recipe.saving, watch, begun)
     held_out.stepped(step)
     while not held_out.reached and (progress := recipe.length.progress(step, watch.elapsed_s())) < 1.0:
         stopped = listener.should_stop()
@@ -156,12 +163,14 @@ def train(
         tokens += batch.shape[0] * (batch.shape[1] - 1)
         watch.stepped(step)
         curve.add(step, numbers, lr, progress)
-        if held_out.due(step):
+        if held_out.due(step) or saver.due(step):
             curve.read()
         held_out.stepped(step)
+        saver.stepped(step, tokens, curve.first)
     train_s, warmup_s = watch.train_s(step), watch.warmup_s(step)
     team.tell(None)
     curve.close()
+    saver.close(step, tokens, curve.first)
     if not stopped:
         held_out.close(step)
     return Trained(
@@ -176,9 +185,10 @@ def follow(
     recipe: Recipe,
     device: Device,
     team: Team,
+    begun: Progress = START,
 ) -> None:
     """Train as another process of the team leads (:func:`train`), with the same arguments."""
-    step = 0
+    step = begun.step
     while (lr := team.hear()) is not None:
         _step(model, optimizer, batches(step), lr, recipe, device, step, team)
         step += 1

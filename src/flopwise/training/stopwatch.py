@@ -8,6 +8,7 @@ the start, (Tₙ − T₁) · n / (n − 1) are training, and the rest of T₁ i
 from __future__ import annotations
 
 from flopwise.clock import Clock
+from flopwise.training.checkpoint import START, Progress
 from flopwise.training.devices import Device
 
 
@@ -17,6 +18,7 @@ class Stopwatch:
     Args:
         clock: What it reads.
         device: Whose work is timed.
+        begun: Where the training began: steps and seconds of a checkpoint are counted in, once.
 
     Example:
         >>> from flopwise.clock import SimulatedClock
@@ -29,9 +31,10 @@ class Stopwatch:
         (8.0, 58.0)
     """
 
-    def __init__(self, clock: Clock, device: Device) -> None:
+    def __init__(self, clock: Clock, device: Device, begun: Progress = START) -> None:
         self._clock = clock
         self._device = device
+        self._begun = begun
         self._paused_s = 0.0
         self._paused_at = 0.0
         self._first_s = 0.0
@@ -39,14 +42,14 @@ class Stopwatch:
         self._started = clock.monotonic()
 
     def elapsed_s(self) -> float:
-        """Seconds since the start, pauses left out; does not wait for the device."""
-        return self._clock.monotonic() - self._started - self._paused_s
+        """Seconds trained so far, pauses left out; does not wait for the device."""
+        return self._begun.train_s + self._own_s()
 
     def stepped(self, step: int) -> None:
-        """A step is done; the first one is timed."""
-        if step == 1:
+        """A step is done; the first one of this process is timed."""
+        if step == self._begun.step + 1:
             self._device.synchronize()
-            self._first_s = self.elapsed_s()
+            self._first_s = self._own_s()
 
     def pause(self) -> None:
         """What comes now does not count."""
@@ -58,13 +61,17 @@ class Stopwatch:
         self._device.synchronize()
         self._paused_s += self._clock.monotonic() - self._paused_at
 
-    def train_s(self, steps: int) -> float:
-        """Seconds that so many steps took, the first one counted like an average one of the others."""
+    def train_s(self, step: int) -> float:
+        """Seconds that all steps up to this one took, the first one counted like an average one of the others."""
         self._device.synchronize()
-        if steps < 2:
-            return self.elapsed_s() if steps else 0.0
-        return (self.elapsed_s() - self._first_s) * steps / (steps - 1)
+        own = step - self._begun.step
+        if own < 2:
+            return self.elapsed_s() if own else self._begun.train_s
+        return self._begun.train_s + (self._own_s() - self._first_s) * own / (own - 1)
 
-    def warmup_s(self, steps: int) -> float:
+    def warmup_s(self, step: int) -> float:
         """What the first step took beyond that."""
-        return self.elapsed_s() - self.train_s(steps) if steps > 1 else 0.0
+        return self.elapsed_s() - self.train_s(step) if step > self._begun.step + 1 else 0.0
+
+    def _own_s(self) -> float:
+        return self._clock.monotonic() - self._started - self._paused_s

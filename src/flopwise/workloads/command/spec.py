@@ -53,6 +53,7 @@ class CommandSpec:
     metrics: tuple[str, ...] = ()
     needs_stop: bool = False
     validates: tuple[str, ...] | None = None
+    checkpoints: tuple[str, str] | None = None
 
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """Everything that keeps this command from running as it is written; empty when nothing does."""

@@ -25,6 +25,7 @@ class FunctionSpec:
     metrics: tuple[str, ...] = ()
     needs_stop = False
     validates: tuple[str, ...] | None = None
+    checkpoints: tuple[str, str] | None = None
 
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """No problem can be known beforehand."""

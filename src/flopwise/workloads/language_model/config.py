@@ -156,6 +156,14 @@ class TrainConfig(Section):
         le=64,
         description="Processes that share every batch. null: one for each accelerator of the slot, on a cpu 1.",
     )
+    checkpoint: Annotated[int, Field(ge=1, le=10**9)] | Literal["end"] | None = Field(
+        None,
+        description="Steps between checkpoints (checkpoint.pt in the attempt's folder, the last one stays). "
+        "end: one when training ends or is stopped. null: none.",
+    )
+    start_from: str | None = Field(
+        None, min_length=1, max_length=4096, description="Absolute path of a checkpoint to go on from. null: none."
+    )
 
     @property
     def micro_batch(self) -> int:

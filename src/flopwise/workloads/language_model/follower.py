@@ -22,7 +22,7 @@ def main(rank: int, share: Share) -> None:
     with devices.reproducible(device, share.threads), meet(rank, share.size, device, share.meeting_place) as team:
         training = parts(config, share, device, team)
         try:
-            follow(training.module, training.optimizer, training.batches, training.recipe, device, team)
+            follow(training.module, training.optimizer, training.batches, training.recipe, device, team, training.begun)
         except NonFinite:
             return
 

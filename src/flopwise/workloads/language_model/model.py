@@ -19,6 +19,7 @@ from flopwise.workloads.language_model.config import ModelConfig
 from flopwise.workloads.language_model.ngpt.block import Scale, UnitBlock, reset, unit
 from flopwise.workloads.language_model.rotary import rotary_tables, rotate
 from flopwise.workloads.language_model.synaptic.attention import SynapticAttention
+from flopwise.workloads.language_model.synaptic.presynapse import ReleaseNoise
 
 HEAD_STD = 0.02
 
@@ -149,6 +150,11 @@ class GPT(nn.Module):
         for name, parameter in self.blocks.named_parameters():
             if parameter.ndim == 2:
                 yield parameter, (q, k, k) if name.endswith(".qkv.weight") else (parameter.shape[0],)
+
+    def noises(self) -> list[ReleaseNoise]:
+        """Of its synapses, from the first block to the last, where their release is random."""
+        synapses = [module for module in self.modules() if isinstance(module, SynapticAttention)]
+        return [attention.noise for attention in synapses if attention.noise is not None]
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:

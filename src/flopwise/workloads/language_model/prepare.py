@@ -13,6 +13,7 @@ from flopwise.training import token_files
 from flopwise.training.datasets import Part, Pin
 from flopwise.training.evaluate import excerpts
 from flopwise.training.token_files import Tokens
+from flopwise.workloads.language_model import checkpoint
 from flopwise.workloads.language_model.config import DataConfig, LanguageModelConfig
 from flopwise.workloads.language_model.counts import different_tokens
 from flopwise.workloads.language_model.parts import Inputs, gather
@@ -36,7 +37,8 @@ def prepare(config: Mapping[str, Any], context: DataContext) -> dict[str, Any]:
         The pin of the data.
 
     Raises:
-        WorkloadError: If there is no text, a file is not what it should be, or there is too little of it.
+        WorkloadError: If there is no text, a file is not what it should be, or there is too little of it; if the
+            checkpoint to go on from is of another config.
     """
     whole = LanguageModelConfig.model_validate(config)
     data = whole.data
@@ -52,7 +54,9 @@ def prepare(config: Mapping[str, Any], context: DataContext) -> dict[str, Any]:
         kept = writing.write()
         token_files.remember(context.cache, key, kept)
     context.progress("tokens are ready", done=kept["tokens"], total=kept["tokens"])
-    return _pin(whole, inputs, folder, kept, context.cache).to_json()
+    pin = _pin(whole, inputs, folder, kept, context.cache)
+    checkpoint.check(whole, pin)
+    return pin.to_json()
 
 
 def mean_bytes(valid: Tokens, data: DataConfig, byte_lengths: Sequence[int]) -> float:

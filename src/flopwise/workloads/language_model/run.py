@@ -13,6 +13,7 @@ from torch import nn
 from flopwise.clock import RealClock
 from flopwise.errors import WorkloadError
 from flopwise.training import datasets, devices
+from flopwise.training.checkpoint import Progress
 from flopwise.training.datasets import Dataset, Pin
 from flopwise.training.distributed import Team
 from flopwise.training.evaluate import HeldOut, bits_per_byte
@@ -23,7 +24,7 @@ from flopwise.training.schedules import warmup_cosine
 from flopwise.training.validation import Validation
 from flopwise.trial import Fidelity
 from flopwise.workload import Context
-from flopwise.workloads.language_model import counts
+from flopwise.workloads.language_model import checkpoint, counts
 from flopwise.workloads.language_model.config import DataConfig, LanguageModelConfig, ModelConfig, TrainConfig
 from flopwise.workloads.language_model.model import GPT, build
 from flopwise.workloads.language_model.ngpt.block import project
@@ -92,6 +93,7 @@ class Training:
         optimizer: Over the params.
         batches: Batch of a step.
         recipe: What to do in every step.
+        begun: How far model and optimizer have been trained already.
     """
 
     dataset: Dataset
@@ -100,6 +102,7 @@ class Training:
     optimizer: Optimizer
     batches: Callable[[int], torch.Tensor]
     recipe: Recipe
+    begun: Progress
 
 
 def parts(config: LanguageModelConfig, share: Context | Share, device: devices.Device, team: Team) -> Training:
@@ -107,13 +110,16 @@ def parts(config: LanguageModelConfig, share: Context | Share, device: devices.D
     dataset = _open(config, share)
     settings = config.train
     model = build(config.model, counts.vocabulary(config), settings.sequence_length, share.seed).to(device.name)
+    optimizer = optimizer_of(model, settings, device)
+    begun = checkpoint.go_on(config, share.seed, dataset.pin, model, optimizer)
     return Training(
         dataset=dataset,
         model=model,
         module=team.wrap(compiled(model) if compiles(settings, device) else model),
-        optimizer=optimizer_of(model, settings, device),
+        optimizer=optimizer,
         batches=lambda step: _batch(dataset, config, share.seed, step),
         recipe=_recipe(config, model, share.fidelity),
+        begun=begun,
     )
 
 
@@ -141,9 +147,14 @@ def _run(config: LanguageModelConfig, context: Context, device: devices.Device, 
     training = parts(config, context, device, team)
     dataset, model = training.dataset, training.model
     measure = _measure(config, dataset, model, device)
-    recipe = replace(training.recipe, validation=_validation(context, measure))
-    trained = train(training.module, training.optimizer, training.batches, recipe, device, context, RealClock(), team)
+    stop, begun, optimizer = context.fidelity, training.begun, training.optimizer
+    checkpoint.insist_on_more(begun, training.recipe.length.steps, stop)
+    saving = checkpoint.saving(config, context.folder, stop, context.seed, dataset.pin, model, optimizer)
+    recipe = replace(training.recipe, validation=_validation(context, measure), saving=saving)
+    trained = train(training.module, optimizer, training.batches, recipe, device, context, RealClock(), team, begun)
     context.note(**_facts(config, model, trained, device), processes=team.size)
+    if begun.step:
+        context.note(continued_from_step=begun.step)
     if trained.stopped:
         context.note(flags=[f"stopped after {trained.steps} steps"])
         return {"train_loss": trained.train_loss} if trained.steps else {}

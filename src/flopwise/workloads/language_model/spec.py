@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from flopwise import units
@@ -35,6 +37,7 @@ class LanguageModelSpec:
     needs_stop: bool = True
     validates: tuple[str, ...] | None = ("val_loss", "val_bits_per_byte")
     lower_is_better: tuple[str, ...] = ("val_loss", "val_bits_per_byte", "train_loss")
+    checkpoints: tuple[str, str] | None = ("train.checkpoint", "train.start_from")
 
     def check(self, config: Mapping[str, Any], stop: Fidelity) -> list[Problem]:
         """Everything that makes this config untrainable; empty when nothing does."""
@@ -102,6 +105,15 @@ def _batch_problems(config: LanguageModelConfig) -> Iterator[Problem]:
             "train.micro_batch_size",
             f"micro_batch_size {train.micro_batch} is more than batch_size {train.batch_size}; lower it or use null",
         )
+    elif train.batch_size % train.micro_batch:
+        below, above = _nearest_divisors(train.micro_batch, train.batch_size)
+        yield Problem(
+            "train.micro_batch_size",
+            f"micro_batch_size {train.micro_batch} does not divide batch_size {train.batch_size}; "
+            f"the nearest that do are {below} and {above}",
+        )
+    if train.start_from is not None and not PurePath(train.start_from).is_absolute():
+        yield Problem("train.start_from", f"{train.start_from} is relative; expected an absolute path")
     if train.processes is not None and train.processes > train.batch_size:
         yield Problem(
             "train.processes",
@@ -113,6 +125,12 @@ def _batch_problems(config: LanguageModelConfig) -> Iterator[Problem]:
             f"sequence_length {train.sequence_length} is more than data.valid_span {data.valid_span}; "
             "raise valid_span so that the held-out loss sees whole sequences",
         )
+
+
+def _nearest_divisors(size: int, batch: int) -> tuple[int, int]:
+    """The largest divisor of a batch below a size, and the smallest above."""
+    divisors = [each for low in range(1, math.isqrt(batch) + 1) if batch % low == 0 for each in (low, batch // low)]
+    return max(each for each in divisors if each < size), min(each for each in divisors if each > size)
 
 
 def _stop_problems(config: LanguageModelConfig, stop: Fidelity) -> Iterator[Problem]:

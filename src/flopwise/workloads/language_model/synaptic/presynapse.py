@@ -6,6 +6,7 @@ Shapes: B sequences, N heads, I queries (time passes along them), J keys.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -87,6 +88,17 @@ class ReleaseNoise:
         most = EDGE * (2 / self._share - 1)
         even = torch.empty_like(like).uniform_(-EDGE, most, generator=self._generator(like.device))
         return even.masked_fill_(even >= EDGE, 0.0)
+
+    def state(self) -> dict[str, Tensor]:
+        """Where its random streams stand, by device."""
+        return {str(device): generator.get_state() for device, generator in self._generators.items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Inverse of :meth:`state`; a device that is not in it starts from the seed."""
+        for name, stream in state.items():
+            device = torch.device(name)
+            self._generators[device] = torch.Generator(device)
+            self._generators[device].set_state(stream)
 
     def _generator(self, device: torch.device) -> torch.Generator | None:
         if device.type == "meta":
