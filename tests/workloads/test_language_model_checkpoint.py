@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from flopwise.errors import WorkloadError
+from flopwise.training import checkpoint
+from flopwise.training.checkpoint import Progress
 from flopwise.trial import Fidelity
 from flopwise.workloads.language_model.run import prepare, run
 from flopwise.workloads.language_model.spec import SPEC
@@ -136,6 +138,12 @@ def test_another_model_other_data_and_another_seed_are_refused(attempt: Any, cac
     split["data"]["split_seed"] = 1
     with pytest.raises(WorkloadError, match=r"data\.sha256"):
         prepare(split, Attempt(tmp_path / "split", cache, {}))
+
+
+def test_a_checkpoint_of_something_else_is_refused(attempt: Any, tmp_path: Path) -> None:
+    checkpoint.write(tmp_path / "other.pt", Progress(1), {"model": {}})
+    with pytest.raises(WorkloadError, match=r"not one of a language model[\s\S]*got: model\n"):
+        run(config_of(start_from=str(tmp_path / "other.pt")), attempt("first"))
 
 
 def test_where_and_how_fast_may_change_on_the_way(attempt: Any) -> None:

@@ -36,10 +36,7 @@ WORDS = ["loss", "gradient", "tensor", "learning", "naïve", "schedule", "warmup
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page's files, a small corpus, and a ``flopwise`` to call."""
     folder = tmp_path_factory.mktemp("page")
-    for (
-        name,
-        text,
-    ) in FILES.items():  # without what only takes time: what is measured of knobs and signal is tested elsewhere
+    for name, text in FILES.items():  # what is measured of knobs and signal says nothing of data, and takes time
         (folder / name).write_text(text.replace("{seeds: 2}", "{seeds: 2, signal: false, knobs: false}"))
     (folder / "corpus" / "more").mkdir(parents=True)
     for number in range(12):

@@ -20,6 +20,8 @@ from flopwise.workloads.language_model.model import GPT
 FROM = "train.start_from"
 ANY = ("device", "compile", "processes", "micro_batch_size", "checkpoint", "start_from")
 """Settings of train that a training may change on its way: they decide where and how fast, not what."""
+PARTS = {"identity", "seed", "model", "optimizer", "noises"}
+"""What is in a checkpoint, progress aside."""
 SHOWN = 5
 """So many differences are named."""
 
@@ -45,19 +47,18 @@ def check(config: LanguageModelConfig, pin: Pin) -> None:
         WorkloadError: If there is none at that place, or it is from another config.
     """
     if config.train.start_from is not None:
-        _, content = checkpoint.read(Path(config.train.start_from), FROM)
-        _insist(content, identity(config, pin))
+        _, content = _read(config.train.start_from)
+        _insist(content["identity"], identity(config, pin))
 
 
 def saving(
-    config: LanguageModelConfig, folder: Path, stop: Fidelity, seed: int, pin: Pin, model: GPT, optimizer: Optimizer
+    config: LanguageModelConfig, folder: Path, seed: int, pin: Pin, model: GPT, optimizer: Optimizer
 ) -> Saving | None:
     """When and what to save.
 
     Args:
         config: Says when.
         folder: Of the attempt.
-        stop: How long it trains.
         seed: Of the attempt.
         pin: Of the data.
         model: On its device, as it is trained.
@@ -66,7 +67,7 @@ def saving(
     asked = config.train.checkpoint
     if asked is None:
         return None
-    known = {"identity": identity(config, pin), "seed": seed, "stop": stop.to_json()}
+    known = {"identity": identity(config, pin), "seed": seed}
 
     def save(progress: Progress) -> None:
         noises = [noise.state() for noise in model.noises()]
@@ -94,11 +95,8 @@ def go_on(config: LanguageModelConfig, seed: int, pin: Pin, model: GPT, optimize
     """
     if config.train.start_from is None:
         return START
-    progress, content = checkpoint.read(Path(config.train.start_from), FROM)
-    _insist(
-        {**content, "identity": {**content.get("identity", {}), "seed": content.get("seed")}},
-        {**identity(config, pin), "seed": seed},
-    )
+    progress, content = _read(config.train.start_from)
+    _insist({**content["identity"], "seed": content["seed"]}, {**identity(config, pin), "seed": seed})
     model.load_state_dict(content["model"])
     optimizer.load_state_dict(content["optimizer"])
     for noise, state in zip(model.noises(), content["noises"], strict=True):
@@ -128,8 +126,20 @@ def insist_on_more(progress: Progress, steps: int | None, stop: Fidelity) -> Non
         )
 
 
-def _insist(content: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    found = content.get("identity", {})
+def _read(path: str) -> tuple[Progress, dict[str, Any]]:
+    progress, content = checkpoint.read(Path(path), FROM)
+    if content.keys() != PARTS or not isinstance(content["identity"], dict):
+        raise WorkloadError(
+            "this checkpoint is not one of a language model",
+            expected=", ".join(sorted(PARTS)),
+            got=", ".join(sorted(map(str, content))),
+            where=FROM,
+            fix="name a checkpoint.pt that flopwise train wrote",
+        )
+    return progress, content
+
+
+def _insist(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     names = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
     if not names:
         return

@@ -147,9 +147,9 @@ def _run(config: LanguageModelConfig, context: Context, device: devices.Device, 
     training = parts(config, context, device, team)
     dataset, model = training.dataset, training.model
     measure = _measure(config, dataset, model, device)
-    stop, begun, optimizer = context.fidelity, training.begun, training.optimizer
-    checkpoint.insist_on_more(begun, training.recipe.length.steps, stop)
-    saving = checkpoint.saving(config, context.folder, stop, context.seed, dataset.pin, model, optimizer)
+    begun, optimizer = training.begun, training.optimizer
+    checkpoint.insist_on_more(begun, training.recipe.length.steps, context.fidelity)
+    saving = checkpoint.saving(config, context.folder, context.seed, dataset.pin, model, optimizer)
     recipe = replace(training.recipe, validation=_validation(context, measure), saving=saving)
     trained = train(training.module, optimizer, training.batches, recipe, device, context, RealClock(), team, begun)
     context.note(**_facts(config, model, trained, device), processes=team.size)
