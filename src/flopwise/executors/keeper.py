@@ -23,11 +23,12 @@ from flopwise.executors import cgroup
 from flopwise.executors.child import BLOCKED, Part
 from flopwise.executors.guard import stand_guard
 from flopwise.executors.outbox import Outbox
+from flopwise.executors.pace import Pace
 from flopwise.executors.preload import preload
 from flopwise.executors.processes import Processes
 from flopwise.executors.spares import Spares
 from flopwise.executors.stamps import Stamps
-from flopwise.executors.topology import boot_id
+from flopwise.executors.topology import boot_id, usable_cores
 from flopwise.registry import resolve
 from flopwise.wire import Frames, Hello, Job, Message, Ready, Shutdown, StopAttempt, WireError, encode
 
@@ -60,6 +61,7 @@ class Keeper:
         self._guard = guard
         self._leaving = False
         self._busy_at = 0.0
+        self._pace = Pace(len(usable_cores()))
         self._stamps = Stamps(Path(hello.stamps))
         self._outbox = Outbox(control)
         self._selector = selectors.DefaultSelector()
@@ -81,18 +83,29 @@ class Keeper:
 
     def _serve(self) -> None:
         """Do what there is to do, now or next; after a while with nothing to do, provide for later."""
-        limits = [limit for limit in (self._processes.patience(), self._spare_in_s()) if limit is not None]
-        events = self._selector.select(min(limits, default=None))
+        limits = (self._processes.patience(), self._spare_in_s(), self._pace.due_in_s(len(self._processes)))
+        events = self._selector.select(min((limit for limit in limits if limit is not None), default=None))
         if events:
             self._busy_at = time.monotonic()
         elif self._spare_in_s() == 0.0:
             self._processes.add_spare()
         for key, _ in events:
             key.data()
+        while self._pace.due_in_s(len(self._processes)) == 0.0:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._processes.start(self._pace.take())
+        self._busy_at = time.monotonic()
+
+    def _begin_waiting(self) -> None:
+        """Only what has begun can be stopped."""
+        while self._pace:
+            self._begin()
 
     def _spare_in_s(self) -> float | None:
         """When the next spare is due, in seconds from now, unless something happens before; None for never."""
-        if self._leaving or not self._processes.wants_spare:
+        if self._leaving or self._pace or not self._processes.wants_spare:
             return None
         return max(0.0, self._busy_at + QUIET_S - time.monotonic())
 
@@ -120,8 +133,9 @@ class Keeper:
     def _obey(self, message: Message) -> None:
         match message:
             case Job() if not self._leaving:
-                self._processes.start(message)
+                self._pace.add(message)
             case StopAttempt():
+                self._begin_waiting()
                 self._processes.stop(message.attempt, message.grace_s)
             case Shutdown():
                 self._leave()
@@ -136,6 +150,7 @@ class Keeper:
         if self._leaving:
             return
         self._leaving = True
+        self._pace.clear()
         for fd in (self._control.fileno(), self._guard):
             self._selector.unregister(fd)
         self._processes.kill_all()

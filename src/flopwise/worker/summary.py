@@ -17,7 +17,7 @@ from flopwise.wire import Job
 
 
 def write(job: Job, result: Result, rows: Sequence[dict[str, Any]], wall_s: float) -> Result:
-    """Write both files into the attempt's folder, each whole or not at all.
+    """Write both files into the attempt's folder; what a program reads is whole or not there at all.
 
     Args:
         job: What ran.
@@ -31,8 +31,10 @@ def write(job: Job, result: Result, rows: Sequence[dict[str, Any]], wall_s: floa
     summary, page = compose(job, result, rows, wall_s)
     folder = Path(job.folder)
     try:
-        _write_whole(folder / "summary.json", summary, durable=True)
-        _write_whole(folder / "run.md", page, durable=False)
+        beside = folder / "summary.json.part"
+        _write(beside, summary, durable=True)
+        beside.rename(folder / "summary.json")
+        _write(folder / "run.md", page, durable=False)
     except OSError as error:
         with contextlib.suppress(OSError):  # stderr may lie on the same full disk
             print(f"summary not written: {error}", file=sys.stderr, flush=True)
@@ -68,19 +70,14 @@ def _summary(job: Job, result: Result, rows: Sequence[dict[str, Any]], wall_s: f
     }
 
 
-def _write_whole(path: Path, text: str, *, durable: bool) -> None:
-    """Write under another name and rename.
-
-    Only what a program reads is synced: a page for people that a power cut took is no loss.
-    """
-    beside = path.with_name(f"{path.name}.part")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(text)
+def _write(path: Path, text: str, *, durable: bool) -> None:
+    """Only what a program reads is synced: a page for people that a power cut took is no loss."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(text.encode())
         if durable:
             file.flush()
             os.fsync(fd)
-    beside.rename(path)
 
 
 def _versions() -> dict[str, str]:

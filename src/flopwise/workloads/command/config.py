@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 CONFIG_FILE = "config.json"
 """In the attempt's folder: parameters, seed, threads and stop, for the program to read."""
-OWN_FILES = frozenset({"stdout", "stderr", "summary.json", "summary.json.part", "run.md", "run.md.part", CONFIG_FILE})
+OWN_FILES = frozenset({"stdout", "stderr", "summary.json", "summary.json.part", "run.md", CONFIG_FILE})
 """What flopwise itself writes into an attempt's folder."""
 
 MOST_ARGUMENTS = 1000
