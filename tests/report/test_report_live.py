@@ -12,7 +12,7 @@ from rich.text import Text
 
 from flopwise.budget.ledger import Ledger
 from flopwise.clock import SimulatedClock
-from flopwise.events import Measured
+from flopwise.events import LookTaken, Measured, QuestionSettled, TargetChosen
 from flopwise.report.live import ROWS, LiveView
 
 SHOW, HIDE = "\x1b[?25h", "\x1b[?25l"
@@ -62,6 +62,25 @@ def test_failures_stand_above_the_live_table_at_once(story: Any, play: Any, live
     play(view, story().searched().events, clock)
     shown = Text.from_ansi(file.getvalue()).plain
     assert "trial 2 failed, nan: the loss is nan at step 12 (t0002.s0.a1)\n    | step 11\n" in shown
+
+
+def test_decisions_stand_above_the_live_table(story: Any, play: Any, live_view: Any) -> None:
+    look = {"mean_improvement": 0.25, "lower": None, "upper": None, "looks": 3, "seeds": 2, "planned": 5}
+    decisions = [
+        TargetChosen(5.5, "nobody reached 5", []),
+        QuestionSettled("A", [1], 2, "one option is surely the best", {}),
+        LookTaken(1, "continue", look),
+    ]
+    view, file, clock = live_view()
+    view.open()
+    play(view, [*story().searched().events, *decisions], clock)
+    shown = Text.from_ansi(file.getvalue()).plain
+    for line in (
+        "compared by 5.5 from here on: nobody reached 5",
+        "question A is settled: one option is surely the best; 2 configs are not run",
+        "look 1 of 3, 2 of 5 seeds: better by 0.2500: continue",
+    ):
+        assert line in shown
 
 
 def test_a_running_attempt_shows_its_time_and_its_last_measurement(story: Any, play: Any, live_view: Any) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from flopwise.budget.ledger import Ledger
 from flopwise.clock import Clock
-from flopwise.events import AttemptEnded, Event, PauseAccepted, PolicyRaised, SessionLost, SlotExcluded, SlotQuarantined
+from flopwise.events import AttemptEnded, Event, PolicyRaised, SlotQuarantined
 from flopwise.journal.replay import AttemptState, RunState, TrialState
 from flopwise.objective import Objective
 from flopwise.report.failure import failure_lines, is_failure
@@ -22,7 +22,7 @@ from flopwise.report.gauges import LABEL, gauges, joined
 from flopwise.report.grid import Column, Drawing, Grid, right
 from flopwise.report.keys import Keys
 from flopwise.report.outlet import Outlet
-from flopwise.report.plain import phase_line
+from flopwise.report.plain import decision_lines, phase_line
 from flopwise.report.rows import OTHER_COLUMNS, TITLE, config_columns, label, mark
 from flopwise.report.slots import SlotMeter
 from flopwise.report.standing import Standing, money
@@ -149,16 +149,9 @@ class LiveView:
                 self._print(
                     Text(head, style="red"), *(Text(line, "dim", no_wrap=True, overflow="ellipsis") for line in rest)
                 )
-        elif isinstance(event, SlotQuarantined):
-            self._print(Text(plain(f"slot {event.slot} is quarantined: {event.cause}"), style="yellow"))
-        elif isinstance(event, PolicyRaised):
-            self._print(Text(plain(f"{event.policy}: {event.action}: {event.cause}"), style="yellow"))
-        elif isinstance(event, PauseAccepted):
-            self._print(Text(plain(f"the pause of {event.policy} is accepted")))
-        elif isinstance(event, SlotExcluded):
-            self._print(Text(f"slot {event.slot} is excluded: its cores are not used again"))
-        elif isinstance(event, SessionLost):
-            self._print(Text(f"session {event.session} was lost; its time until its last sign is charged"))
+        style = "yellow" if isinstance(event, SlotQuarantined | PolicyRaised) else ""
+        for line in decision_lines(event):
+            self._print(Text(line, style=style))
 
     def progress(self, text: str, done: float, total: float) -> None:
         """Show what is under way until trials begin."""

@@ -88,8 +88,6 @@ class PlainView:
         match event:
             case SessionOpened():
                 yield _session(event, state)
-            case SessionLost():
-                yield f"session {event.session} was lost; its time until its last sign is charged"
             case DataPrepared():
                 yield f"data ready in {format_seconds(event.seconds)}"
             case TierChosen():
@@ -98,24 +96,12 @@ class PlainView:
                 yield phase_line(event, state)
             case AttemptEnded():
                 yield from self._ended(event, state)
-            case SlotQuarantined():
-                yield f"slot {event.slot} is quarantined: {plain(event.cause)}"
-            case PolicyRaised():
-                yield f"{plain(event.policy)}: {event.action}: {plain(event.cause)}"
-            case PauseAccepted():
-                yield f"the pause of {plain(event.policy)} is accepted"
-            case LookTaken():
-                yield look_line(event)
-            case TargetChosen():
-                yield f"compared by {event.value:g} from here on: {plain(event.reason)}"
-            case QuestionSettled():
-                yield settled_line(event)
-            case SlotExcluded():
-                yield f"slot {event.slot} is excluded: its cores are not used again"
             case Amended():
                 yield from (f"{plain(str(change['key']))} is amended" for change in event.changes)
             case VerdictReached():
                 yield f"verdict {event.verdict}"
+            case _:
+                yield from decision_lines(event)
 
     def _ended(self, event: AttemptEnded, state: RunState) -> Iterator[str]:
         if is_failure(event):
@@ -203,6 +189,27 @@ def look_line(event: LookTaken) -> str:
         found = f"better by {number(seen['mean_improvement'])}{bounds}"
     place = f"look {event.look} of {seen['looks']}, {seen['seeds']} of {seen['planned']} seeds"
     return f"{place}: {found}: {event.decision}"
+
+
+def decision_lines(event: Event) -> Iterator[str]:
+    """What was decided about a run, or found out about it; nothing for other events."""
+    match event:
+        case SessionLost():
+            yield f"session {event.session} was lost; its time until its last sign is charged"
+        case SlotQuarantined():
+            yield f"slot {event.slot} is quarantined: {plain(event.cause)}"
+        case SlotExcluded():
+            yield f"slot {event.slot} is excluded: its cores are not used again"
+        case PolicyRaised():
+            yield f"{plain(event.policy)}: {event.action}: {plain(event.cause)}"
+        case PauseAccepted():
+            yield f"the pause of {plain(event.policy)} is accepted"
+        case LookTaken():
+            yield look_line(event)
+        case TargetChosen():
+            yield f"compared by {event.value:g} from here on: {plain(event.reason)}"
+        case QuestionSettled():
+            yield settled_line(event)
 
 
 def settled_line(event: QuestionSettled) -> str:
