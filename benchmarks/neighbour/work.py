@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import threading
 import time
@@ -44,5 +45,12 @@ def crowd(threads: int, context: Any = None) -> float:
     return 0.0
 
 
+def main(what: str, amount: int, core: int | None = None) -> None:
+    """As a plain process, on one core or wherever the system puts it."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    print(crowd(amount) if what == "crowd" else work(amount))
+
+
 if __name__ == "__main__":
-    print(crowd(int(sys.argv[2])) if sys.argv[1] == "crowd" else work(int(sys.argv[2])))
+    main(sys.argv[1], *map(int, sys.argv[2:]))

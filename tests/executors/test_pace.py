@@ -10,7 +10,7 @@ import pytest
 from flopwise.executors import pace
 from flopwise.executors.local import LocalExecutor
 from flopwise.executors.topology import usable_cores
-from flopwise.wire import Job, Slot
+from flopwise.wire import Job, Slot, Started
 
 CROWD = 24
 
@@ -51,7 +51,7 @@ def test_a_crowd_begins_in_order(make_bench: Any) -> None:
     bench = make_bench(LocalExecutor([Slot(index, cores[:1], 1) for index in range(CROWD)]))
     bench.open()
     names = [bench.start("stop_when_asked", slot=index) for index in range(CROWD)]
-    bench.listen(lambda: all(bench.heard[name].started for name in names))
+    bench.listen(lambda: all(bench.has(name, Started) for name in names))
     began = [bench.heard[name].started.at for name in names]
     assert began == sorted(began)
 
@@ -62,5 +62,5 @@ def test_what_waits_is_stopped_as_what_runs(make_bench: Any) -> None:
     names = [bench.start("stop_when_asked", slot=index) for index in range(CROWD)]
     for name in reversed(names):
         bench.executor.stop(name, "stopped", 5.0)
-    bench.listen(lambda: all(bench.heard[name].ended for name in names))
+    bench.finish(*names)
     assert {bench.heard[name].ended.reason for name in names} == {"stopped"}
