@@ -21,11 +21,25 @@ from tempfile import TemporaryFile
 
 import pytest
 
-LONG = (
-    *("test_bad_data.py", "test_staged_toy.py", "test_whole_study.py", "test_studies_share_a_machine.py"),
-    *("test_command_docs.py", "test_language_model_data_docs.py", "test_synaptic_model.py", "test_synaptic_studies.py"),
-    *("test_verify_damage.py", "test_report_plots.py", "test_python_page.py", "test_ask_tell.py"),
-    *("test_calibration_docs.py", "test_kill_at_any_moment.py", "test_bad_workloads.py", "test_crafted_studies.py"),
+LONG = frozenset(
+    {
+        "test_bad_data.py",
+        "test_staged_toy.py",
+        "test_whole_study.py",
+        "test_studies_share_a_machine.py",
+        "test_command_docs.py",
+        "test_language_model_data_docs.py",
+        "test_synaptic_model.py",
+        "test_synaptic_studies.py",
+        "test_verify_damage.py",
+        "test_report_plots.py",
+        "test_python_page.py",
+        "test_ask_tell.py",
+        "test_calibration_docs.py",
+        "test_kill_at_any_moment.py",
+        "test_bad_workloads.py",
+        "test_crafted_studies.py",
+    }
 )
 """Files of a quarter of a minute and more: they come first, so that no worker is left alone with one at the end."""
 

@@ -40,8 +40,9 @@ def test_one_a_core_begins_at_once_and_the_others_a_share_of_their_cost_apart(cl
     assert waiting.due_in_s(3) == 0.0
     clock.now += pace.CPU_S
     assert waiting.due_in_s(4) == 0.0
-    waiting.take()
-    assert len(waiting) == 1
+    assert waiting.holds(job(4).attempt)
+    assert waiting.take() == job(4)
+    assert len(waiting) == 1 and not waiting.holds(job(4).attempt)
     waiting.clear()
     assert not waiting and waiting.due_in_s(0) is None
 

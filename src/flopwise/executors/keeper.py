@@ -98,11 +98,6 @@ class Keeper:
         self._processes.start(self._pace.take())
         self._busy_at = time.monotonic()
 
-    def _begin_waiting(self) -> None:
-        """Only what has begun can be stopped."""
-        while self._pace:
-            self._begin()
-
     def _spare_in_s(self) -> float | None:
         """When the next spare is due, in seconds from now, unless something happens before; None for never."""
         if self._leaving or self._pace or not self._processes.wants_spare:
@@ -135,7 +130,8 @@ class Keeper:
             case Job() if not self._leaving:
                 self._pace.add(message)
             case StopAttempt():
-                self._begin_waiting()
+                while self._pace.holds(message.attempt):  # only what has begun can be stopped
+                    self._begin()
                 self._processes.stop(message.attempt, message.grace_s)
             case Shutdown():
                 self._leave()

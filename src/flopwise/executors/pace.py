@@ -36,6 +36,10 @@ class Pace:
         """Queue one."""
         self._waiting.append(job)
 
+    def holds(self, attempt: str) -> bool:
+        """Whether that attempt waits."""
+        return any(job.attempt == attempt for job in self._waiting)
+
     def due_in_s(self, running: int) -> float | None:
         """Seconds until the next may begin; None when none waits.
 
